@@ -1,0 +1,395 @@
+"""
+The small part of D-Bus that systemd needs: one connection, pipelined calls, a queue of signals.
+
+Synchronous, and usable from a ``selectors`` loop: :meth:`Connection.fileno` is readable when
+:meth:`Connection.process` has something to do. Calls are sent at once and collected later, so a
+batch costs one turn. Called by :mod:`systemd`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Optional, Union
+
+from .marshal import DBusProtocolError, Variant, marshal, pad, unmarshal
+
+SYSTEM_BUS = "/run/dbus/system_bus_socket"
+PRIVATE_SYSTEMD = "/run/systemd/private"
+MAX_MESSAGE_BYTES = (
+    16 * 1024 * 1024
+)  # the specification allows 128 MiB; systemd's answers are far below
+MAX_QUEUED_SIGNALS = 20_000
+CALL, RETURN, ERROR, SIGNAL = 1, 2, 3, 4
+_LITTLE, _VERSION, _REPLY_SERIAL = ord("l"), 1, 5
+_HEAD = struct.Struct("<BBBBII")  # byte order, kind, flags, version, bytes of body, serial
+_FIELDS = {1: "path", 2: "interface", 3: "member", 4: "error_name", 5: "reply_serial"}
+_FIELDS.update({6: "destination", 7: "sender", 8: "signature"})
+_FIELD_SIGNATURES = {1: "o", 2: "s", 3: "s", 4: "s", 5: "u", 6: "s", 7: "s", 8: "g", 9: "u"}
+
+
+class DBusError(Exception):
+    """An error reply. name: ``org.freedesktop.systemd1.NoSuchUnit``; message: for people."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.message = message
+
+
+class DBusTimeout(Exception):
+    """No answer within the time that the caller gave."""
+
+
+class DBusDisconnected(Exception):
+    """The other side hung up, or was never there; connect again."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """
+    One message. *body* is still bytes: most signals are looked at by name and dropped.
+
+    kind: CALL, RETURN, ERROR or SIGNAL. An absent field is empty or 0.
+    """
+
+    kind: int
+    serial: int
+    body: bytes = b""
+    path: str = ""
+    interface: str = ""
+    member: str = ""
+    error_name: str = ""
+    reply_serial: int = 0
+    destination: str = ""
+    sender: str = ""
+    signature: str = ""
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Read the body. Raises: DBusProtocolError."""
+        return unmarshal(self.signature, self.body)[0]
+
+    def error(self) -> DBusError:
+        """Give the error that this message is."""
+        arguments = self.arguments() if self.signature.startswith("s") else ("",)
+        return DBusError(self.error_name, arguments[0])
+
+
+def encode(message: Message) -> bytes:
+    """Write a message whole. Raises: DBusProtocolError."""
+    fields = tuple((code, getattr(message, name)) for code, name in _FIELDS.items())
+    head = (_LITTLE, message.kind, 0, _VERSION, len(message.body), message.serial)
+    data = _HEAD.pack(*head) + _encode_fields(fields) + message.body
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise DBusProtocolError("message is too long")
+    return data
+
+
+@lru_cache(maxsize=256)
+def _encode_fields(fields: tuple[tuple[int, Any], ...]) -> bytes:
+    """Write the header's array of fields, padded. A batch repeats them: all but serial and body."""
+    present = [(code, Variant(_FIELD_SIGNATURES[code], value)) for code, value in fields if value]
+    out = bytearray(4)  # as it would lie behind the fixed part, which ends 4 bytes off alignment
+    out += marshal("ua(yv)", (0, present))[4:]
+    pad(out, 8)
+    return bytes(out[4:])
+
+
+def message_length(data: Union[bytes, bytearray]) -> int:
+    """
+    Say how many bytes the message at the begin of *data* has; 0 while too few are there to know.
+
+    Raises:
+        DBusProtocolError: no message begins here, or one over the size limit.
+    """
+    if len(data) < 16:
+        return 0
+    endian, _, _, version, body_bytes, _, fields_bytes = struct.unpack_from("<BBBBIII", data)
+    if endian != _LITTLE or version != _VERSION:
+        raise DBusProtocolError("not a little-endian D-Bus message of version 1")
+    length = 16 + fields_bytes + (-fields_bytes % 8) + body_bytes
+    if length > MAX_MESSAGE_BYTES:
+        raise DBusProtocolError(f"message of {length} bytes is over the limit")
+    return int(length)
+
+
+def decode(data: bytes) -> Message:
+    """Read one whole message. Raises: DBusProtocolError."""
+    if not data or len(data) != message_length(data):
+        raise DBusProtocolError("message is cut off")
+    _, kind, _, _, body_bytes, serial = _HEAD.unpack_from(data)
+    if not CALL <= kind <= SIGNAL or serial == 0:
+        raise DBusProtocolError("message has no type or no serial")
+    body_at = len(data) - body_bytes
+    fields = _decode_fields(data[_HEAD.size : body_at])
+    return Message(kind, serial, data[body_at:], **fields)
+
+
+@lru_cache(maxsize=1024)
+def _decode_fields(data: bytes) -> dict[str, Any]:
+    """Read the header's array of fields. Of signals they are the same again and again."""
+    known: dict[str, Any] = {}
+    ((_, fields), _) = unmarshal("ua(yv)", b"\0\0\0\0" + data)  # aligned as in the message
+    for code, value in fields:
+        name = _FIELDS.get(code)
+        if name is not None:
+            if not isinstance(value, int if code == _REPLY_SERIAL else str):
+                raise DBusProtocolError(f"header field {name} has the wrong type")
+            known[name] = value
+    return known
+
+
+Reply = Union[tuple[Any, ...], DBusError]
+
+
+class Connection:
+    """
+    One authenticated connection. Not for two threads at once.
+
+    Raises, from every method that talks: DBusDisconnected, DBusProtocolError (the connection is
+    closed then), DBusTimeout (it lives on; a late answer is dropped).
+    """
+
+    def __init__(self, path: str, timeout_seconds: float = 5.0) -> None:
+        """Connect to the socket at *path* and authenticate as this process's user."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._in = bytearray()
+        self._out = bytearray()
+        self._serial = 0
+        self._replies: dict[int, Message] = {}
+        self._awaited: dict[int, bool] = {}
+        self._signals: deque[Message] = deque()
+        self._authenticated = False
+        self.signals_lost = False
+        self.name = ""
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            self._socket.settimeout(timeout_seconds)
+            self._socket.connect(path)
+            self._authenticate(deadline)
+        except OSError as error:
+            self.close()
+            raise DBusDisconnected(f"{path}: {error.strerror or error}") from error
+        except Exception:
+            self.close()
+            raise
+
+    def _authenticate(self, deadline: float) -> None:
+        """SASL EXTERNAL: the kernel says who we are. All of it is sent in one go."""
+        uid = str(os.getuid()).encode().hex()
+        self._socket.setblocking(False)
+        self._out += b"\0AUTH EXTERNAL " + uid.encode() + b"\r\nBEGIN\r\n"
+        while b"\r\n" not in self._in:
+            if len(self._in) > 1024:
+                raise DBusProtocolError("authentication: no line ends")
+            self._exchange(deadline)
+        line, _, rest = bytes(self._in).partition(b"\r\n")
+        if not line.startswith(b"OK "):
+            raise DBusDisconnected(f"authentication refused: {line[:64]!r}")
+        self._in = bytearray(rest)
+        self._authenticated = True
+        self._split()
+
+    # --- for a selectors loop ---
+
+    def fileno(self) -> int:
+        """Give the descriptor to wait on; -1 once closed."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Hang up; harmless when done twice."""
+        self._socket.close()
+
+    def process(self) -> None:
+        """Take in what has arrived, without waiting."""
+        self._exchange(0.0)
+
+    def take_signals(self) -> list[Message]:
+        """Give the signals so far, oldest first, and forget them."""
+        signals = list(self._signals)
+        self._signals.clear()
+        return signals
+
+    # --- calls ---
+
+    def send(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        arguments: Sequence[Any] = (),
+    ) -> int:
+        """Queue a call; :meth:`collect` its serial. Nothing leaves before the next exchange."""
+        self._serial = self._serial % 0xFFFFFFFF + 1
+        body = marshal(signature, arguments)
+        message = Message(
+            CALL,
+            self._serial,
+            body,
+            path=path,
+            interface=interface,
+            member=member,
+            destination=destination,
+            signature=signature,
+        )
+        self._out += encode(message)
+        self._awaited[self._serial] = True
+        return self._serial
+
+    def collect(self, serials: Iterable[int], timeout_seconds: float) -> list[Reply]:
+        """Give an answer a serial, in order; an error reply is a value here, not raised."""
+        wanted = list(serials)
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            for serial in wanted:
+                while serial not in self._replies:
+                    self._exchange(deadline)
+            return [self._answer(self._replies[serial]) for serial in wanted]
+        finally:
+            for serial in wanted:
+                self._replies.pop(serial, None)
+                self._awaited.pop(serial, None)
+
+    def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        arguments: Sequence[Any] = (),
+        timeout_seconds: float = 25.0,
+    ) -> tuple[Any, ...]:
+        """Call and wait. Raises: DBusError on an error reply."""
+        serial = self.send(destination, path, interface, member, signature, arguments)
+        (reply,) = self.collect([serial], timeout_seconds)
+        if isinstance(reply, DBusError):
+            raise reply
+        return reply
+
+    def wait_signal(self, deadline: float) -> None:
+        """Wait for anything to arrive, until *deadline* (``time.monotonic``): DBusTimeout."""
+        self._exchange(deadline)
+
+    @staticmethod
+    def _answer(message: Message) -> Reply:
+        return message.error() if message.kind == ERROR else message.arguments()
+
+    # --- bytes ---
+
+    def _exchange(self, deadline: float) -> None:
+        """
+        Send what is queued and take in what arrives, once; wait for either until *deadline*.
+
+        A deadline of 0.0 means: do not wait. Both directions at once, or two full buffers would
+        wait for each other.
+        """
+        if self._socket.fileno() < 0:
+            raise DBusDisconnected("connection is closed")
+        try:
+            if self._out:
+                self._flush()
+            if self._receive():
+                return
+            if deadline:
+                self._wait(deadline)
+                self._receive()
+        except DBusTimeout:
+            raise
+        except OSError as error:
+            self.close()
+            raise DBusDisconnected(str(error.strerror or error)) from error
+        except (DBusProtocolError, DBusDisconnected):
+            self.close()
+            raise
+
+    def _wait(self, deadline: float) -> None:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise DBusTimeout("no answer in time")
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._out else 0))
+        if not poll.poll(remaining * 1000):
+            raise DBusTimeout("no answer in time")
+        if self._out:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            sent = self._socket.send(self._out)
+        except BlockingIOError:
+            return
+        del self._out[:sent]
+
+    def _receive(self) -> bool:
+        """Read once; true when bytes came."""
+        try:
+            data = self._socket.recv(256 * 1024)
+        except BlockingIOError:
+            return False
+        if not data:
+            raise DBusDisconnected("the other side hung up")
+        self._in += data
+        if self._authenticated:  # before, it is a line of text
+            self._split()
+        return True
+
+    def _split(self) -> None:
+        """Cut whole messages off the input."""
+        position = 0
+        while True:
+            length = message_length(self._in[position : position + 16])
+            if length == 0 or position + length > len(self._in):
+                break
+            self._accept(decode(bytes(self._in[position : position + length])))
+            position += length
+        del self._in[:position]
+
+    def _accept(self, message: Message) -> None:
+        """Sort one message: replies that somebody waits for, signals; all else is dropped."""
+        if message.kind in (RETURN, ERROR):
+            if message.reply_serial in self._awaited:
+                self._replies[message.reply_serial] = message
+        elif message.kind == SIGNAL:
+            if len(self._signals) >= MAX_QUEUED_SIGNALS:
+                self._signals.clear()  # whoever reads them must look at everything anyway
+                self.signals_lost = True
+            self._signals.append(message)
+
+
+def connect(paths: Optional[Sequence[str]] = None, timeout_seconds: float = 5.0) -> Connection:
+    """
+    Connect to systemd: its private socket when root, else or failing that the system bus.
+
+    Raises:
+        DBusDisconnected: none of them answers; says what each said.
+    """
+    if paths is None:
+        paths = (PRIVATE_SYSTEMD, SYSTEM_BUS) if os.geteuid() == 0 else (SYSTEM_BUS,)
+    said = []
+    for path in paths:
+        try:
+            connection = Connection(path, timeout_seconds)
+            if path != PRIVATE_SYSTEMD:
+                _hello(connection, timeout_seconds)
+            return connection
+        except (DBusDisconnected, DBusTimeout, DBusProtocolError) as error:
+            said.append(f"{path}: {error}")
+    raise DBusDisconnected("; ".join(said))
+
+
+def _hello(connection: Connection, timeout_seconds: float) -> None:
+    """A bus gives each client a name before it lets it talk."""
+    bus = "org.freedesktop.DBus"
+    (connection.name,) = connection.call(
+        bus, "/org/freedesktop/DBus", bus, "Hello", timeout_seconds=timeout_seconds
+    )

@@ -1,0 +1,100 @@
+"""
+The algebra of condition lists: pure, and the time comes in as an argument.
+
+A list is a tuple in the order in which its types were first set, so that equal facts give an
+equal status and an equal status is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from warlock_operator.api.names import ConditionStatus, ConditionType, Reason
+from warlock_operator.api.v1alpha1.meta import Condition
+from warlock_operator.api.v1alpha1.values import MAX_MESSAGE
+
+Conditions = tuple[Condition, ...]
+
+
+def get_condition(conditions: Iterable[Condition], type_: str) -> Condition | None:
+    """The condition of that type, or None."""
+    return next((each for each in conditions if each.type == type_), None)
+
+
+def status_of(conditions: Iterable[Condition], type_: str) -> ConditionStatus:
+    """Its status; Unknown where there is none."""
+    found = get_condition(conditions, type_)
+    return found.status if found else ConditionStatus.UNKNOWN
+
+
+def set_condition(
+    conditions: Conditions,
+    type_: ConditionType,
+    status: ConditionStatus,
+    reason: str,
+    message: str = "",
+    *,
+    now: datetime,
+    observed_generation: int = 0,
+) -> Conditions:
+    """
+    Put one condition into the list; its transition time moves only when its status does.
+
+    Args:
+        message: clipped to what the schema allows.
+        now: the time that a change of status gets; whole seconds are kept.
+    """
+    before = get_condition(conditions, type_)
+    moved = before is None or before.status != status
+    made = Condition(
+        type=type_,
+        status=status,
+        reason=reason,
+        message=clip(message, MAX_MESSAGE),
+        last_transition_time=now.replace(microsecond=0)
+        if moved or before is None
+        else before.last_transition_time,
+        observed_generation=observed_generation,
+    )
+    if before is None:
+        return (*conditions, made)
+    return tuple(made if each is before else each for each in conditions)
+
+
+def remove_condition(conditions: Conditions, type_: ConditionType) -> Conditions:
+    """The list without that type."""
+    return tuple(each for each in conditions if each.type != type_)
+
+
+def worst(conditions: Sequence[Condition], types: Iterable[ConditionType]) -> Condition | None:
+    """
+    What keeps the whole from being True: the first False one of *types*, else the first Unknown.
+
+        any False            that one: something is known to be wrong
+        else any Unknown     that one
+        all True             None
+
+    A type that is not in the list is skipped: nobody has looked, or it does not apply.
+    """
+    found = [each for type_ in types if (each := get_condition(conditions, type_))]
+    for status in (ConditionStatus.FALSE, ConditionStatus.UNKNOWN):
+        for each in found:
+            if each.status == status:
+                return each
+    return None
+
+
+def summary(
+    conditions: Sequence[Condition], types: Iterable[ConditionType]
+) -> tuple[ConditionStatus, str, str]:
+    """Status, reason and message of the whole: those of the worst part, or all is as declared."""
+    bad = worst(conditions, types)
+    if bad is None:
+        return ConditionStatus.TRUE, Reason.AS_DECLARED, "the machine is as declared"
+    return bad.status, bad.reason, bad.message
+
+
+def clip(text: str, limit: int) -> str:
+    """The text, cut at *limit* characters with a sign that it was."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

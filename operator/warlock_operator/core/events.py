@@ -1,0 +1,68 @@
+"""
+What a person would want to read in ``kubectl describe``: events out of two statuses. Pure.
+
+An event tells a change; what merely stays so is in the conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from warlock_agent.model import StepResult
+from warlock_operator.api.conditions import Conditions, get_condition
+from warlock_operator.api.names import ConditionStatus, ConditionType
+from warlock_operator.api.v1alpha1.meta import Condition
+
+TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
+
+
+@dataclass(frozen=True)
+class Told:
+    """One event. warning: somebody may have to act. action: what was being done, CamelCase."""
+
+    warning: bool
+    reason: str
+    message: str
+    action: str
+
+
+def events_of(before: Conditions, after: Conditions) -> Iterator[Told]:
+    """Yield what changed from one status's conditions to the next's."""
+    for old, new in _changed(before, after, ConditionType.RUNNING):
+        if new.status == TRUE:
+            yield Told(False, "Started", new.message, "Start")
+        elif new.status == FALSE and (old is not None or new.reason not in ("Waiting", "Starting")):
+            trouble = new.reason not in ("Stopped", "Stopping", "Starting", "Waiting")
+            yield Told(trouble, new.reason, new.message, "Run")
+    for _, new in _changed(before, after, ConditionType.INSTALLED):
+        if new.status != ConditionStatus.UNKNOWN and new.reason != "Waiting":
+            yield Told(new.reason == "InstallFailed", new.reason, new.message, "Install")
+    for _, new in _changed(before, after, ConditionType.STALLED):
+        if new.status == TRUE:
+            yield Told(True, new.reason, new.message, "Reconcile")
+    for type_ in (ConditionType.HOST_REACHABLE, ConditionType.REACHABLE):
+        for old, new in _changed(before, after, type_):
+            if new.status == FALSE:
+                yield Told(True, new.reason, new.message, "Connect")
+            elif new.status == TRUE and old is not None and old.status == FALSE:
+                yield Told(False, "HostReachable", new.message, "Connect")
+    for old, new in _changed(before, after, ConditionType.READY):
+        if new.status == TRUE and (old is None or old.status != TRUE):
+            yield Told(False, "Ready", new.message, "Reconcile")
+
+
+def _changed(
+    before: Conditions, after: Conditions, type_: ConditionType
+) -> Iterator[tuple[Condition | None, Condition]]:
+    old, new = get_condition(before, type_), get_condition(after, type_)
+    if new is not None and (old is None or (old.status, old.reason) != (new.status, new.reason)):
+        yield old, new
+
+
+def drift_events(results: Iterable[StepResult]) -> Iterator[tuple[str, Told]]:
+    """Yield, by instance key, what a person had changed on the machine and was put back."""
+    for result in results:
+        if result.found and result.outcome == "Done":
+            text = f"{result.target}: {result.found}; it has been put back as declared"
+            yield result.key, Told(True, "DriftCorrected", text, "Converge")

@@ -1,0 +1,77 @@
+"""
+kopf: watches the three kinds and hands every event to the fleet. Nothing else.
+
+Only ``on.event`` is used: kopf then writes nothing, owns no finalizer and keeps no memory. A
+handler that returned something would have it written into the status, so they return None.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import kopf
+
+from warlock_operator.api.names import GROUP, PLURALS, VERSION, Kind
+from warlock_operator.kube.credentials import Login
+from warlock_operator.reconcile.fleet import Fleet
+
+
+def registry(
+    fleet: Fleet, login: Callable[[], Awaitable[Login]], started: Callable[[], None]
+) -> kopf.OperatorRegistry:
+    """Make the handlers that feed *fleet*, logged in as *login* says."""
+    made = kopf.OperatorRegistry()
+    for kind in Kind:
+        _watch(made, kind, fleet)
+
+    @kopf.on.login(registry=made)
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        found = await login()
+        return kopf.ConnectionInfo(
+            server=found.server,
+            ca_path=found.ca_file,
+            insecure=found.insecure,
+            scheme="Bearer" if found.token else None,
+            token=found.token or None,
+            certificate_path=found.certificate_file,
+            private_key_path=found.key_file,
+        )
+
+    @kopf.on.startup(registry=made)
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        settings.scanning.disabled = True
+        settings.peering.standalone = True
+        settings.posting.enabled = False
+        # Never ours: kopf takes the finalizer of that name off every object that it watches.
+        settings.persistence.finalizer = f"{GROUP}/kopf-unused"
+        started()
+
+    return made
+
+
+def _watch(made: kopf.OperatorRegistry, kind: Kind, fleet: Fleet) -> None:
+    @kopf.on.event(GROUP, VERSION, PLURALS[kind], registry=made)
+    async def seen(event: Any, **_: Any) -> None:
+        raw = event["object"]
+        if event["type"] == "DELETED":
+            fleet.gone(kind, raw["metadata"]["uid"])
+        else:
+            fleet.put(kind, raw)
+
+
+async def watch(
+    fleet: Fleet,
+    login: Callable[[], Awaitable[Login]],
+    started: Callable[[], None],
+    stop: asyncio.Event,
+) -> None:
+    """
+    Run kopf until *stop* is set or kopf gives up, which it does by returning or raising.
+
+    *started* is called once kopf has set itself up, its own signal handlers included.
+    """
+    await kopf.operator(
+        registry=registry(fleet, login, started), clusterwide=True, stop_flag=stop, standalone=True
+    )

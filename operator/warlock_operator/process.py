@@ -1,0 +1,216 @@
+"""
+The operator as one process: wires the parts, leads, serves, and ends with one logged reason.
+
+Ends when it is asked to (SIGTERM), when the Lease is lost, when kopf gives up, or when a task of
+ours ends that should not. Whoever started it starts it again; nothing is lost by that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+from warlock_operator import handlers
+from warlock_operator import log as fields
+from warlock_operator.core.inventory import Inventory
+from warlock_operator.errors import OperatorError
+from warlock_operator.kube.client import KubeClient
+from warlock_operator.kube.discovery import wait_for_kinds
+from warlock_operator.kube.lease import Lease
+from warlock_operator.kube.namespaces import NamespaceLabels
+from warlock_operator.kube.recorder import Recorder
+from warlock_operator.kube.secrets import KeySecrets
+from warlock_operator.kube.status import StatusWriter
+from warlock_operator.reconcile.finalizers import Finalizers
+from warlock_operator.reconcile.fleet import Fleet
+from warlock_operator.reconcile.gate import Gate
+from warlock_operator.reconcile.publisher import Publisher
+from warlock_operator.reconcile.worker import Leader, Surroundings
+from warlock_operator.settings import Settings
+from warlock_operator.transport.fixture import FixtureLinks
+from warlock_operator.transport.link import LinkFactory
+from warlock_operator.transport.players import PlayerQueries
+from warlock_operator.transport.ssh import SshLinks
+from warlock_operator.web.metrics import OperatorCollector, exposition
+from warlock_operator.web.server import Health, served
+
+log = logging.getLogger(__name__)
+
+
+class Ending:
+    """Why the process ends: the first reason counts."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.asked = False
+        self._event = asyncio.Event()
+
+    def end(self, reason: str, *, asked: bool = False) -> None:
+        """End the process. asked: somebody wants it so, and it is no failure."""
+        if not self._event.is_set():
+            self.reason, self.asked = reason, asked
+            self._event.set()
+
+    def on_signals(self) -> None:
+        """End on SIGTERM and SIGINT. Called again when kopf has put its own handlers there."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, functools.partial(self.end, number.name, asked=True))
+
+    async def wait(self) -> None:
+        """Wait until the process shall end."""
+        await self._event.wait()
+
+
+def make_links(settings: Settings) -> LinkFactory:
+    """Give what reaches hosts: SSH, or hosts in memory for a try-out."""
+    return FixtureLinks(settings) if settings.transport == "fixture" else SshLinks(settings)
+
+
+async def serve(settings: Settings, links: LinkFactory | None = None) -> int:
+    """
+    Run the operator until it ends.
+
+    Args:
+        links: reaches hosts; by default what the settings say.
+
+    Returns:
+        The exit status: 0 where the end was asked for.
+    """
+    ending = Ending()
+    ending.on_signals()
+    health = Health()
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(served(health, settings.web_address, settings.web_port))
+        except OSError as error:
+            place = f"{settings.web_address}:{settings.web_port}"
+            log.error(
+                "probes can't be served", extra={fields.ADDRESS: place, fields.DETAIL: str(error)}
+            )
+            return 1
+        client = await stack.enter_async_context(await KubeClient.connect(settings))
+        work = asyncio.create_task(_work(settings, client, links, health, ending))
+        work.add_done_callback(lambda task: _worked(task, ending))
+        await ending.wait()
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await work
+    log.log(
+        logging.INFO if ending.asked else logging.ERROR,
+        "operator ends",
+        extra={fields.DETAIL: ending.reason},
+    )
+    return 0 if ending.asked else 1
+
+
+def _worked(task: asyncio.Task[None], ending: Ending) -> None:
+    if task.cancelled():
+        return
+    error = task.exception()
+    ending.end(f"{type(error).__name__}: {error}" if error else "nothing is left to do")
+
+
+async def _work(
+    settings: Settings,
+    client: KubeClient,
+    links: LinkFactory | None,
+    health: Health,
+    ending: Ending,
+) -> None:
+    await wait_for_kinds(client, _tell_missing)
+    owner = await _patiently(client.owner_id, settings)
+    lease = Lease(client)
+    health.waiting_for = "the Lease: another process leads"
+    token = await lease.acquire()
+    health.waiting_for = "every object to be seen"
+    inventory = Inventory()
+    recorder = Recorder(client, lease.identity)
+    writer = StatusWriter(client, inventory.uid_of)
+    secrets = KeySecrets(client, lambda name: fleet.secret_changed(name))
+    labels = NamespaceLabels(client, lambda name: fleet.labels_changed(labels.all(), name))
+    around = Surroundings(
+        settings=settings,
+        inventory=inventory,
+        links=links or make_links(settings),
+        secrets=secrets,
+        finalizers=Finalizers(client, inventory),
+        publisher=Publisher(writer, recorder),
+        queries=PlayerQueries(settings),
+        leader=Leader(owner, token, lease.identity),
+    )
+    fleet = Fleet(around, lambda error: ending.end(f"{type(error).__name__}: {error}"))
+    gate = Gate(client, inventory, settings, fleet.put, fleet.gone)
+    health.metrics = exposition(
+        OperatorCollector(fleet.snapshot, writer.counters, recorder.counters)
+    )
+
+    async def caught_up() -> None:
+        await secrets.synced.wait()
+        await labels.synced.wait()
+
+    async def begin() -> None:
+        await gate.synced.wait()
+        fleet.start()
+        health.waiting_for = ""
+
+    stop = asyncio.Event()
+    try:
+        await _all_of(
+            ending,
+            [
+                ("lease", lease.hold(lambda reason: ending.end(f"leadership lost: {reason}"))),
+                ("secrets", secrets.run()),
+                ("namespaces", labels.run()),
+                ("statuses", writer.run()),
+                ("events", recorder.run()),
+                ("gate", gate.run(caught_up)),
+                ("kopf", handlers.watch(fleet, client.login, ending.on_signals, stop)),
+            ],
+            begin(),
+        )
+    finally:
+        stop.set()
+        await fleet.stop()
+        await lease.release()
+
+
+async def _all_of(
+    ending: Ending,
+    endless: Sequence[tuple[str, Coroutine[None, None, None]]],
+    once: Coroutine[None, None, None],
+) -> None:
+    """Run tasks until the first of the endless ones ends; its name is the reason."""
+    tasks = [asyncio.create_task(work, name=name) for name, work in endless]
+    first = asyncio.create_task(once, name="begin")
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        task = next(iter(done))
+        error = None if task.cancelled() else task.exception()
+        ending.end(f"{task.get_name()}: {error or 'ended'}")
+    finally:
+        for task in (first, *tasks):
+            task.cancel()
+        await asyncio.gather(first, *tasks, return_exceptions=True)
+
+
+async def _patiently(ask: Callable[[], Awaitable[str]], settings: Settings) -> str:
+    """Ask until there is an answer, for as long as the kinds were waited for."""
+    async with asyncio.timeout(settings.crd_wait_seconds):
+        while True:
+            try:
+                return await ask()
+            except OperatorError as error:
+                log.warning(
+                    "the apiserver does not answer yet",
+                    extra={fields.REASON: error.reason, fields.DETAIL: str(error)},
+                )
+                await asyncio.sleep(settings.crd_poll_seconds)
+
+
+def _tell_missing(kinds: Sequence[str]) -> None:
+    log.warning("kinds are missing; install the CRDs", extra={fields.DETAIL: ", ".join(kinds)})

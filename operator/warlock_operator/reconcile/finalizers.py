@@ -1,0 +1,58 @@
+"""
+Our finalizer: on before the first byte goes to a host, off after the last thing there is gone.
+
+The inventory is told at once, since the watch that says the same comes later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from warlock_operator.api.names import FINALIZER
+from warlock_operator.core.inventory import Inventory, Item
+from warlock_operator.errors import ObjectGone
+from warlock_operator.kube.guarded import GuardedWrites
+from warlock_operator.reconcile.publisher import ref_of
+
+
+class Finalizers:
+    """Puts our finalizer on objects and takes it off."""
+
+    def __init__(self, api: GuardedWrites, inventory: Inventory) -> None:
+        self._api = api
+        self._inventory = inventory
+
+    async def hold(self, item: Item[Any]) -> bool:
+        """
+        Put the finalizer on; a write only where it is not.
+
+        Returns:
+            False where the object is gone, or being deleted, so that it can't be held any more.
+        """
+        if item.held:
+            return True
+        if item.meta.deleting:
+            return False
+        try:
+            await self._api.add_finalizer(ref_of(item), FINALIZER)
+        except ObjectGone:
+            return False
+        self._note(item, (*item.meta.finalizers, FINALIZER))
+        return True
+
+    async def release(self, item: Item[Any]) -> None:
+        """Take the finalizer off; an object that is gone already is fine."""
+        if not item.held:
+            return
+        try:
+            await self._api.remove_finalizer(ref_of(item), FINALIZER)
+        except ObjectGone:
+            return
+        self._note(item, tuple(f for f in item.meta.finalizers if f != FINALIZER))
+
+    def _note(self, item: Item[Any], finalizers: tuple[str, ...]) -> None:
+        now = self._inventory.get(item.kind, item.uid)
+        if now is not None:
+            meta = now.meta.model_copy(update={"finalizers": finalizers})
+            self._inventory.amend(replace(now, meta=meta))

@@ -1,0 +1,63 @@
+"""
+Statuses out: remembers what every object shows, publishes what is next, tells the events between.
+
+One for the process; called by the workers and the fleet. Nothing here waits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warlock_operator.api.names import Kind
+from warlock_operator.api.rules import StatusModel
+from warlock_operator.core.events import Told, events_of
+from warlock_operator.core.inventory import Item
+from warlock_operator.kube.recorder import Recorder
+from warlock_operator.kube.refs import ObjectRef
+from warlock_operator.kube.status import StatusWriter
+
+
+def ref_of(item: Item[Any]) -> ObjectRef:
+    """Name the object to the apiserver."""
+    return ObjectRef(str(item.kind), item.meta.namespace, item.meta.name, item.uid)
+
+
+class Publisher:
+    """What each object shows, by uid."""
+
+    def __init__(self, writer: StatusWriter, recorder: Recorder) -> None:
+        self._writer = writer
+        self._recorder = recorder
+        self._shown: dict[str, Any] = {}
+
+    def seen(self, item: Item[Any]) -> None:
+        """Take the status that an object came with; ours is newer once we have published one."""
+        if item.uid not in self._shown:
+            self._shown[item.uid] = item.status
+            status = item.raw.get("status")
+            self._writer.prime(ref_of(item), dict(status) if status else None)
+
+    def shown(self, item: Item[Any]) -> Any:
+        """The status that the object shows, a model of its kind, or None."""
+        return self._shown.get(item.uid)
+
+    def publish(self, item: Item[Any], status: StatusModel) -> None:
+        """Show *status*, and tell what changed."""
+        before = self._shown.get(item.uid)
+        self._shown[item.uid] = status
+        for told in events_of(getattr(before, "conditions", ()), getattr(status, "conditions", ())):
+            self.tell(item, told)
+        plain = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        self._writer.publish(
+            ref_of(item), {name: value for name, value in plain.items() if value not in ("", [])}
+        )
+
+    def tell(self, item: Item[Any], told: Told) -> None:
+        """Post one event about the object."""
+        kind = "Warning" if told.warning else "Normal"
+        self._recorder.event(ref_of(item), kind, told.reason, told.message, told.action)
+
+    def forget(self, kind: Kind, uid: str) -> None:
+        """Drop an object that is gone."""
+        self._shown.pop(uid, None)
+        self._writer.forget(uid)

@@ -1,0 +1,469 @@
+"""
+The one writer of one host: decides, converges, publishes; then waits until something is new.
+
+Any number of wake-ups make one pass. A pass reads everything anew, so a lost wake-up costs time
+and never truth. Errors that the world may heal are tried again with back-off; an edit, a signal
+from the host or a changed Secret wakes the worker from any wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from warlock_agent import names
+from warlock_agent.model import Authority, ObservedUnit, StepResult
+from warlock_agent.plan import orphans_of
+from warlock_agent.wire import Fault, OperationChanged, Sample, UnitsChanged
+from warlock_operator import log as fields
+from warlock_operator.api.names import Annotation
+from warlock_operator.api.v1alpha1.instancestatus import Metrics
+from warlock_operator.core.backoff import backoff
+from warlock_operator.core.desired import HostDecision, Verdict, desired_host, key_of
+from warlock_operator.core.events import Told, drift_events
+from warlock_operator.core.hoststatus import host_status
+from warlock_operator.core.inventory import HostItem, Inventory
+from warlock_operator.core.status import Measured, status_of
+from warlock_operator.errors import (
+    HostReplaced,
+    InvalidObject,
+    KeySecretMissing,
+    OperatorError,
+    TransientError,
+)
+from warlock_operator.kube.secrets import KeySecrets
+from warlock_operator.reconcile.counting import PlayerPoll
+from warlock_operator.reconcile.finalizers import Finalizers
+from warlock_operator.reconcile.publisher import Publisher
+from warlock_operator.reconcile.sight import Sight, utc_now
+from warlock_operator.settings import Settings
+from warlock_operator.transport.link import HostLink, LinkFactory, LinkTarget, Pushed
+from warlock_operator.transport.players import PlayerQueries
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 4
+"""Passes in a row while the answer of one changes what is desired: claims freed, ports given."""
+
+ATTEMPT_SECONDS = 1.0
+"""Between two attempts to connect, whoever asks for them."""
+
+
+@dataclass(frozen=True)
+class Leader:
+    """In whose name this process writes. See :class:`~warlock_agent.model.Authority`."""
+
+    owner: str
+    token: int
+    holder: str
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all workers share."""
+
+    settings: Settings
+    inventory: Inventory
+    links: LinkFactory
+    secrets: KeySecrets
+    finalizers: Finalizers
+    publisher: Publisher
+    queries: PlayerQueries
+    leader: Leader
+
+
+class HostWorker:
+    """See the module. ``run`` is its task; the other methods never wait."""
+
+    def __init__(self, name: str, around: Surroundings, gone: Callable[[str], None]) -> None:
+        """
+        Args:
+            name: of the GameHost.
+            gone: called with it when the GameHost is no more and the task ends.
+        """
+        self.name = name
+        self.sight = Sight()
+        self.passes = 0
+        self._around = around
+        self._gone = gone
+        self._dirty = asyncio.Event()
+        self._link: HostLink | None = None
+        self._linked_by: LinkTarget | None = None
+        self._attempted_at = float("-inf")
+        self._lost_at: float | None = time.monotonic()
+        self._decision: HostDecision | None = None
+        self._players = PlayerPoll(around.queries, around.settings, self._publish_instance)
+
+    def enqueue(self) -> None:
+        """Look again: something may have changed."""
+        self._dirty.set()
+
+    @property
+    def secret_name(self) -> str:
+        """Name of the Secret that the host's key comes from; empty while it is not known."""
+        item = self._around.inventory.host(self.name)
+        return item.object.spec.ssh.key_secret.name if item and item.object else ""
+
+    async def run(self) -> None:
+        """Converge the host until it is gone or the task is cancelled."""
+        delays = self._delays()
+        try:
+            while (item := self._around.inventory.host(self.name)) is not None:
+                self._dirty.clear()  # before we read: what changes meanwhile is the next pass
+                try:
+                    wait_seconds = await self._pass(item)
+                    delays = self._delays()
+                except OperatorError as error:
+                    wait_seconds = self._failed(error, next(delays))
+                self._publish()
+                await self._wait(wait_seconds)
+        finally:
+            await self._hang_up()
+        self._gone(self.name)
+
+    # --- one pass -----------------------------------------------------------------
+
+    async def _pass(self, item: HostItem) -> float:
+        """Make the host as desired; gives the seconds until it has to be looked at again."""
+        self.passes += 1
+        around = self._around
+        self._decide(item)
+        self._publish()
+        if await self._let_go(item):
+            return around.settings.resync_seconds
+        if item.object is None:
+            raise item.error or InvalidObject("the GameHost can't be read")
+        await around.finalizers.hold(item)
+        await self._hold_instances()
+        link = await self._connected(item)
+        next_pass_seconds = 0
+        for _ in range(ROUNDS):
+            desired = self._decide(item).desired
+            await self._hold_instances()
+            report = await link.converge(self._authority(item), desired)
+            self.sight.reported(report)
+            self._tell_drift(report.results)
+            next_pass_seconds = report.next_pass_seconds
+            await self._release_removed()
+            if self._decide(item).desired == desired:
+                break
+        await self._let_go(item)
+        resync = around.settings.resync_seconds
+        return min(resync, next_pass_seconds) if next_pass_seconds else resync
+
+    def _decide(self, item: HostItem) -> HostDecision:
+        observed = self.sight.view.observed
+        now = self._around.inventory.host(self.name) or item
+        self._decision = desired_host(
+            self._around.inventory, now, observed.ledger, observed.sockets
+        )
+        return self._decision
+
+    def _authority(self, item: HostItem) -> Authority:
+        leader = self._around.leader
+        ledger = self.sight.view.observed.ledger
+        known = {host.uid for host in self._around.inventory.hosts()}
+        return Authority(
+            owner=leader.owner,
+            token=leader.token,
+            holder=leader.holder,
+            host_uid=item.uid,
+            machine_id=self.sight.view.observed.machine_id,
+            take_over=item.meta.annotation(Annotation.TAKE_OVER),
+            replaces=ledger.host_uid if ledger.host_uid not in known else "",
+        )
+
+    async def _hold_instances(self) -> None:
+        """Put our finalizer on what is about to be sent; what can't be held is not sent."""
+        assert self._decision is not None
+        verdicts = [v for v in self._decision.verdicts.values() if v.instance is not None]
+        for verdict in verdicts:
+            if not await self._around.finalizers.hold(verdict.item):
+                self._dirty.set()
+                self._without(verdict)
+
+    def _without(self, verdict: Verdict) -> None:
+        assert self._decision is not None
+        desired = self._decision.desired
+        left = tuple(i for i in desired.converge if i.uid != verdict.item.uid)
+        self._decision = replace(self._decision, desired=replace(desired, converge=left))
+
+    async def _release_removed(self) -> None:
+        """Let go of objects of which nothing is left on the host."""
+        assert self._decision is not None
+        entries = {e.key: e for e in self.sight.view.observed.ledger.instances}
+        for verdict in self._decision.verdicts.values():
+            item = verdict.item
+            entry = entries.get(key_of(item))
+            own = entry and (entry.namespace, entry.name) == (item.meta.namespace, item.meta.name)
+            if verdict.removing and not own:
+                shown = self._around.publisher.shown(item)
+                where = f"its files stay at {shown.path}" if shown and shown.path else "no files"
+                text = f"stopped and unregistered; {where} on GameHost {self.name}"
+                self._around.publisher.tell(item, Told(False, "Removed", text, "Delete"))
+                await self._around.finalizers.release(item)
+
+    async def _let_go(self, item: HostItem) -> bool:
+        """Let the GameHost go when it is being deleted and nothing names it any more."""
+        now = self._around.inventory.host(self.name)
+        await self._force_deletions()
+        if now is None or not now.meta.deleting:
+            return False
+        if self._around.inventory.instances_on(now) and not now.meta.force_delete:
+            return False
+        left = [entry.path for entry in self.sight.view.observed.ledger.instances]
+        if left:
+            text = f"left behind on the machine: {', '.join(sorted(left))}"
+            self._around.publisher.tell(now, Told(True, "LeftBehind", text, "Delete"))
+        await self._around.finalizers.release(now)
+        return True
+
+    async def _force_deletions(self) -> None:
+        """Let instances go whose owner gave up on what the machine has of them."""
+        assert self._decision is not None
+        for verdict in self._decision.verdicts.values():
+            item = verdict.item
+            forced = item.meta.deleting and item.held and item.meta.force_delete
+            if forced and not self.sight.view.reachable:
+                shown = self._around.publisher.shown(item)
+                path = shown.path if shown and shown.path else "its path"
+                text = f"let go by force; left behind on GameHost {self.name}: {path} and its units"
+                self._around.publisher.tell(item, Told(True, "LeftBehind", text, "Delete"))
+                log.warning(
+                    "instance let go by force",
+                    extra={fields.INSTANCE: item.where, fields.HOST: self.name},
+                )
+                await self._around.finalizers.release(item)
+
+    def _tell_drift(self, results: tuple[StepResult, ...]) -> None:
+        assert self._decision is not None
+        items = {key_of(v.item): v.item for v in self._decision.verdicts.values()}
+        for key, told in drift_events(results):
+            if key in items:
+                self._around.publisher.tell(items[key], told)
+
+    # --- the connection -------------------------------------------------------------
+
+    async def _connected(self, item: HostItem) -> HostLink:
+        target = self._target(item)
+        if self._link is not None and self._linked_by == target:
+            return self._link
+        await self._hang_up()
+        await asyncio.sleep(max(0.0, self._attempted_at + ATTEMPT_SECONDS - time.monotonic()))
+        self._attempted_at = time.monotonic()
+        link = self._around.links.connect(target, self._pushed, self._lost)
+        try:
+            hello = await link.open()
+            self._check_machine(item, hello.observed.machine_id)
+        except BaseException:
+            await link.close()
+            raise
+        self._link, self._linked_by, self._lost_at = link, target, None
+        self.sight.greeted(hello, link.host_keys)
+        log.info("host connected", extra={fields.HOST: self.name, fields.DIGEST: hello.digest})
+        return link
+
+    def _target(self, item: HostItem) -> LinkTarget:
+        assert item.object is not None
+        spec = item.object.spec
+        key = self._around.secrets.get(spec.ssh.key_secret.name)
+        if key is None:
+            raise KeySecretMissing(
+                f"there is no Secret {spec.ssh.key_secret.name} of type kubernetes.io/ssh-auth "
+                f"with ssh-privatekey in namespace {self._around.settings.namespace}; create it"
+            )
+        shown = self._around.publisher.shown(item)
+        recorded = tuple(shown.host_keys) if shown is not None else ()
+        first_use = str(spec.ssh.host_key_policy) == "TrustOnFirstUse"
+        return LinkTarget(
+            host=self.name,
+            address=spec.address,
+            port=spec.ssh.port,
+            user=spec.ssh.user,
+            become="Sudo" if str(spec.ssh.become) == "Sudo" else "None",
+            host_keys=spec.ssh.host_keys or (recorded if first_use else ()),
+            trust_first_use=first_use,
+            private_key=key.private_key,
+            passphrase=key.passphrase,
+        )
+
+    def _check_machine(self, item: HostItem, machine_id: str) -> None:
+        """Refuse another machine than the one that this GameHost is known to be."""
+        shown = self._around.publisher.shown(item)
+        pinned = shown.machine_id if shown is not None else ""
+        accepted = item.meta.annotation(Annotation.ACCEPT_HOST)
+        if pinned and machine_id not in (pinned, accepted):
+            raise HostReplaced(
+                f"the machine at the address is {machine_id}, not {pinned}; nothing is written to "
+                f"it; if it is the right one, set the annotation warlock.dev/accept-host: "
+                f"{machine_id} on the GameHost"
+            )
+
+    def _pushed(self, frame: Pushed) -> None:
+        """Take what the host says unasked: show it at once, and act where it is needed."""
+        if isinstance(frame, UnitsChanged):
+            before = self.sight.units_changed(frame)
+            changed = list(zip(before, frame.units, strict=True))
+            if any(_needs_pass(old, new) for old, new in changed):
+                self._dirty.set()
+        elif isinstance(frame, OperationChanged):
+            self.sight.operation_changed(frame)
+            if frame.operation.state != "Running":
+                self._dirty.set()
+        elif isinstance(frame, Sample):
+            self.sight.sampled(frame)
+        elif isinstance(frame, Fault):
+            log.warning(
+                "agent complains",
+                extra={
+                    fields.HOST: self.name,
+                    fields.REASON: frame.reason,
+                    fields.DETAIL: frame.message,
+                },
+            )
+            return
+        self._publish()
+
+    def _lost(self, error: OperatorError) -> None:
+        log.warning(
+            "host lost",
+            extra={fields.HOST: self.name, fields.REASON: error.reason, fields.DETAIL: str(error)},
+        )
+        self._link = None
+        self._out_of_reach(error)
+        self._publish()
+        self._dirty.set()
+
+    def _failed(self, error: OperatorError, delay_seconds: float) -> float:
+        """Note a pass that came to nothing; gives the seconds to wait."""
+        log.warning(
+            "host not converged",
+            extra={fields.HOST: self.name, fields.REASON: error.reason, fields.DETAIL: str(error)},
+        )
+        if self._link is None:
+            self._out_of_reach(error)
+        else:
+            self.sight.failed(error)
+        if isinstance(error, TransientError):
+            return delay_seconds
+        return self._around.settings.resync_seconds
+
+    def _out_of_reach(self, error: OperatorError) -> None:
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+        self.sight.lost(error)
+
+    async def _hang_up(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    # --- waiting --------------------------------------------------------------------
+
+    async def _wait(self, wait_seconds: float) -> None:
+        """Wait for news, for so long at most; the end of the grace is news too."""
+        deadline = time.monotonic() + wait_seconds
+        while (left := deadline - time.monotonic()) > 0:
+            grace_left = self._grace_left()
+            if grace_left is not None and grace_left <= 0:
+                self.sight.went_out_of_sight()
+                self._publish()
+                grace_left = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left if grace_left is None else min(left, grace_left)):
+                    await self._dirty.wait()
+                    await asyncio.sleep(self._around.settings.coalesce_seconds)
+                    return
+
+    def _grace_left(self) -> float | None:
+        """Seconds until what depends on the host is unknown; None: it is in sight, or told."""
+        if self._lost_at is None or self.sight.view.out_of_sight:
+            return None
+        return self._lost_at + self._around.settings.unknown_grace_seconds - time.monotonic()
+
+    def _delays(self) -> Iterator[float]:
+        settings = self._around.settings
+        return backoff(
+            settings.backoff_initial_seconds, settings.backoff_cap_seconds, random.random
+        )
+
+    # --- statuses -------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        """Show what is known of the host and of all its instances."""
+        item = self._around.inventory.host(self.name)
+        if item is None or self._decision is None:
+            return
+        for verdict in self._decision.verdicts.values():
+            self._publish_verdict(item, verdict)
+        self._publish_host(item)
+        self._players.follow(self._decision, self.sight.view, item, self._link)
+
+    def _publish_instance(self, uid: str) -> None:
+        item = self._around.inventory.host(self.name)
+        verdict = self._decision.verdicts.get(uid) if self._decision else None
+        if item is not None and verdict is not None:
+            self._publish_verdict(item, verdict)
+
+    def _publish_verdict(self, host: HostItem, verdict: Verdict) -> None:
+        publisher = self._around.publisher
+        shown = publisher.shown(verdict.item)
+        if self._still_holds(shown, verdict):
+            return
+        measured = Measured(
+            self._players.of(verdict.item.uid, shown.players if shown else None),
+            self._metrics(verdict) or (shown.metrics if shown else None),
+        )
+        address = host.object.spec.address if host.object else ""
+        publisher.publish(
+            verdict.item,
+            status_of(verdict, self.sight.view, address, measured, shown, utc_now()),
+        )
+
+    def _metrics(self, verdict: Verdict) -> Metrics | None:
+        """What the main unit uses; None before its first sample."""
+        if verdict.instance is None or verdict.game is None:
+            return None
+        main = verdict.game.spec.services[0].name
+        return self.sight.metrics.get(names.unit_name(main, verdict.instance.instance_id))
+
+    def _still_holds(self, shown: object, verdict: Verdict) -> bool:
+        """
+        Whether a status of an earlier process counts until the host has answered.
+
+        A restart of the operator is no news about the machines: overwriting what stands there
+        with "not visited yet" would be a lie of its own, and a write an instance.
+        """
+        view = self.sight.view
+        generation = getattr(shown, "observed_generation", 0)
+        return (
+            not view.visited
+            and not view.out_of_sight
+            and bool(getattr(shown, "conditions", ()))
+            and generation == verdict.item.meta.generation
+            and not verdict.item.meta.deleting
+        )
+
+    def _publish_host(self, item: HostItem) -> None:
+        assert self._decision is not None
+        publisher = self._around.publisher
+        shown = publisher.shown(item)
+        view = self.sight.view
+        settled = bool(getattr(shown, "conditions", ()))
+        if not view.visited and view.error is None and settled:
+            return
+        orphans = orphans_of(self._decision.desired, view.observed.ledger)
+        desired = len(self._decision.verdicts)
+        publisher.publish(item, host_status(item, view, desired, orphans, shown, utc_now()))
+
+
+def _needs_pass(before: ObservedUnit, after: ObservedUnit) -> bool:
+    """A unit that rests in another state than before, or runs another process, needs a decision."""
+    if after.active_state in ("inactive", "failed"):
+        return before.active_state != after.active_state
+    return after.active_state == "active" and before.main_pid != after.main_pid

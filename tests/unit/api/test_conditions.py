@@ -1,0 +1,131 @@
+"""Condition lists: transition times, order, and what the whole says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warlock_operator.api.conditions import (
+    clip,
+    get_condition,
+    remove_condition,
+    set_condition,
+    status_of,
+    summary,
+    worst,
+)
+from warlock_operator.api.names import ConditionStatus, ConditionType, Reason
+from warlock_operator.api.v1alpha1.meta import Condition
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+TYPES = list(ConditionType)
+
+settings = st.lists(
+    st.tuples(
+        st.sampled_from(TYPES),
+        st.sampled_from(list(ConditionStatus)),
+        st.sampled_from(["A", "B"]),
+        st.integers(0, 10_000),
+    ),
+    max_size=20,
+)
+
+
+def _made(changes: list[tuple[ConditionType, ConditionStatus, str, int]]) -> tuple[Condition, ...]:
+    made: tuple[Condition, ...] = ()
+    for type_, status, reason, seconds in changes:
+        made = set_condition(made, type_, status, reason, now=NOW + timedelta(seconds=seconds))
+    return made
+
+
+def test_a_new_condition_gets_the_time_in_whole_seconds() -> None:
+    made = set_condition(
+        (), ConditionType.READY, TRUE, "Fine", "well", now=NOW, observed_generation=3
+    )
+    assert made[0].to_json() == {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Fine",
+        "message": "well",
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+        "observedGeneration": 3,
+    }
+
+
+def test_another_reason_is_no_transition() -> None:
+    before = set_condition((), ConditionType.READY, FALSE, "A", now=NOW)
+    after = set_condition(before, ConditionType.READY, FALSE, "B", "m", now=LATER)
+    assert after[0].reason == "B"
+    assert after[0].last_transition_time == before[0].last_transition_time
+
+
+def test_another_status_is_a_transition() -> None:
+    before = set_condition((), ConditionType.READY, FALSE, "A", now=NOW)
+    after = set_condition(before, ConditionType.READY, UNKNOWN, "A", now=LATER)
+    assert after[0].last_transition_time == LATER.replace(microsecond=0)
+
+
+@given(settings)
+def test_a_type_is_there_once_with_what_was_said_last(
+    changes: list[tuple[ConditionType, ConditionStatus, str, int]],
+) -> None:
+    made = _made(changes)
+    last = {type_: (status, reason) for type_, status, reason, _ in changes}
+    assert {each.type: (each.status, each.reason) for each in made} == last
+    assert len(made) == len(last)
+    assert [each.type for each in made] == list(dict.fromkeys(change[0] for change in changes))
+
+
+@given(settings, st.sampled_from(TYPES))
+def test_saying_it_again_changes_nothing(
+    changes: list[tuple[ConditionType, ConditionStatus, str, int]], type_: ConditionType
+) -> None:
+    made = _made(changes)
+    found = get_condition(made, type_)
+    if found is not None:
+        again = set_condition(made, type_, found.status, found.reason, found.message, now=LATER)
+        assert again == made
+
+
+@given(settings)
+def test_the_whole_is_as_bad_as_its_worst_part(
+    changes: list[tuple[ConditionType, ConditionStatus, str, int]],
+) -> None:
+    made = _made(changes)
+    statuses = {each.status for each in made}
+    whole, reason, _ = summary(made, TYPES)
+    if FALSE in statuses:
+        assert whole == FALSE
+    elif UNKNOWN in statuses:
+        assert whole == UNKNOWN
+    else:
+        assert (whole, reason) == (TRUE, Reason.AS_DECLARED)
+
+
+def test_the_first_of_equally_bad_parts_speaks() -> None:
+    made = set_condition((), ConditionType.RUNNING, FALSE, "CrashLoop", now=NOW)
+    made = set_condition(made, ConditionType.INSTALLED, FALSE, "InstallFailed", now=NOW)
+    made = set_condition(made, ConditionType.REGISTERED, UNKNOWN, "NotSeen", now=NOW)
+    order = (ConditionType.REGISTERED, ConditionType.INSTALLED, ConditionType.RUNNING)
+    found = worst(made, order)
+    assert found is not None
+    assert found.reason == "InstallFailed"
+    assert worst(made, (ConditionType.READY,)) is None
+
+
+def test_what_is_not_there_is_unknown_and_can_be_removed() -> None:
+    made = set_condition((), ConditionType.RUNNING, TRUE, "Running", now=NOW)
+    assert status_of(made, ConditionType.READY) == UNKNOWN
+    assert remove_condition(made, ConditionType.RUNNING) == ()
+    assert remove_condition(made, ConditionType.READY) == made
+
+
+def test_a_long_message_is_clipped_to_what_the_schema_allows() -> None:
+    made = set_condition((), ConditionType.READY, FALSE, "A", "x" * 10_000, now=NOW)
+    assert len(made[0].message) == 4096
+    assert made[0].message.endswith("…")
+    assert clip("short", 5) == "short"

@@ -1,0 +1,36 @@
+"""An Event's body is one that the apiserver takes, whatever it is given."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warlock_operator.kube import recorder
+from warlock_operator.kube.refs import ObjectRef
+
+INSTANCE = ObjectRef("GameInstance", "games", "arena", "u1")
+HOST = ObjectRef("GameHost", "", "host-a", "u2")
+
+
+def test_an_event_lives_beside_its_object_and_one_of_the_cluster_in_default() -> None:
+    for ref, namespace in ((INSTANCE, "games"), (HOST, "default")):
+        body = recorder.event_body(ref, "Normal", "Started", "m", "Start", "me")
+        assert body["metadata"]["namespace"] == namespace
+        assert body["regarding"]["uid"] == ref.uid
+
+
+def test_names_of_events_fit_and_differ() -> None:
+    long = ObjectRef("GameInstance", "games", "x" * 253, "u")
+    found = {
+        recorder.event_body(long, "Normal", "R", "m", "A", "me")["metadata"]["name"]
+        for _ in range(100)
+    }
+    assert len(found) == 100
+    assert max(map(len, found)) <= 253
+
+
+@given(st.text(max_size=3000))
+def test_a_note_is_cut_to_the_apiservers_limit_and_stays_text(message: str) -> None:
+    cut = recorder._cut(message)
+    assert len(cut.encode()) <= recorder.NOTE_BYTES
+    assert cut == message or (cut.endswith("…") and message.startswith(cut[:-1]))
