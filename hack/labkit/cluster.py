@@ -122,6 +122,9 @@ class Cluster:
             f"--kubeconfig={self.folder / 'controller-manager.kubeconfig'}",
             f"--controllers={','.join(_CONTROLLERS)}",
             f"--root-ca-file={self.folder / 'ca.crt'}",
+            # Each controller by its own account: the manager's own may delete next to nothing.
+            "--use-service-account-credentials=true",
+            f"--service-account-private-key-file={self.folder / 'service-accounts.key'}",
             "--leader-elect=false",
             "--secure-port=0",
         )

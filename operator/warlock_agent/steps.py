@@ -195,12 +195,12 @@ Step = Union[
 
 PHASES: tuple[type, ...] = (
     Claim,
+    StartInstall,  # before its back-off: killed in between, it would be awaited and not run
     SetRetry,
     ClearRetry,
     StopUnit,
     EnsureUser,
     EnsureDirectory,
-    StartInstall,
     WriteFile,
     MakeLink,
     RemoveFile,

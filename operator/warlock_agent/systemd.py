@@ -479,7 +479,8 @@ def service_properties(
     argv: the program's absolute path, then its arguments; no variable is expanded in them.
     timeout_seconds: 0 is no limit.
     """
-    command = [(argv[0], list(argv), False)]
+    words = [argv[0], *(word.replace("$", "$$") for word in argv[1:])]
+    command = [(argv[0], words, False)]
     usec = timeout_seconds * 1_000_000 if timeout_seconds else _UNSET
     return [
         ("Description", Variant("s", description)),

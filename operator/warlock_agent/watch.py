@@ -71,6 +71,7 @@ class Watch:
         self._systemd = systemd or Systemd()
         self._reader = UnitReader(self._systemd, score_of=score_of)
         self._sockets = SocketTable()
+        self._watched: set[str] = set(board.slots)
         self._dirty: set[str] = set()
         self._read_at: Optional[float] = None
         self._service_signals: dict[str, UnitChanged] = {}
@@ -125,8 +126,10 @@ class Watch:
         for descriptor, _ in poll.poll(timeout):
             if descriptor == self._wake_read:
                 units = self._units()
-                if b"r" in os.read(self._wake_read, 4096):
-                    self._mark(units)
+                # A signal of a unit that was not on the board yet has been passed over.
+                everything = b"r" in os.read(self._wake_read, 4096)
+                self._mark(units if everything else units.keys() - self._watched)
+                self._watched = set(units)
                 self._await_sockets(units)
 
     def _units(self) -> Mapping[str, Slots]:

@@ -18,9 +18,7 @@ from warlock_operator.kube.credentials import Login
 from warlock_operator.reconcile.fleet import Fleet
 
 
-def registry(
-    fleet: Fleet, login: Callable[[], Awaitable[Login]], started: Callable[[], None]
-) -> kopf.OperatorRegistry:
+def registry(fleet: Fleet, login: Callable[[], Awaitable[Login]]) -> kopf.OperatorRegistry:
     """Make the handlers that feed *fleet*, logged in as *login* says."""
     made = kopf.OperatorRegistry()
     for kind in Kind:
@@ -46,7 +44,6 @@ def registry(
         settings.posting.enabled = False
         # Never ours: kopf takes the finalizer of that name off every object that it watches.
         settings.persistence.finalizer = f"{GROUP}/kopf-unused"
-        started()
 
     return made
 
@@ -72,6 +69,8 @@ async def watch(
 
     *started* is called once kopf has set itself up, its own signal handlers included.
     """
-    await kopf.operator(
-        registry=registry(fleet, login, started), clusterwide=True, stop_flag=stop, standalone=True
+    tasks = await kopf.spawn_tasks(
+        registry=registry(fleet, login), clusterwide=True, stop_flag=stop, standalone=True
     )
+    started()
+    await kopf.run_tasks(tasks)

@@ -5,7 +5,7 @@ What a host should be: the custom resources that mean it, lowered to one message
 an instance that means the host                      list      its status
 ===================================================  ========  ===========================
 is being deleted and holds our finalizer             remove    Deleting
-is being deleted and is paused                       keep      Deleting, waits
+is being deleted; paused, or its host is ambiguous   keep      Deleting, waits
 is paused                                            keep      Paused
 fails a check (:mod:`admit`) or loses a claim        keep      Stalled, with the reason
 is new to a host that takes none                     --        Stalled, with the reason
@@ -142,9 +142,7 @@ class _Decider:
 
     def _consider(self, item: InstanceItem) -> None:
         if item.meta.deleting:
-            self.verdicts[item.uid] = Verdict(
-                item, removing=item.held and not item.meta.paused, paused=item.meta.paused
-            )
+            self.verdicts[item.uid] = self._deletion(item)
             return
         if item.meta.paused:
             self.verdicts[item.uid] = Verdict(item, paused=True)
@@ -153,6 +151,16 @@ class _Decider:
             self.candidates.append(self._candidate(item))
         except OperatorError as error:
             self.verdicts[item.uid] = Verdict(item, error=error)
+
+    def _deletion(self, item: InstanceItem) -> Verdict:
+        if item.meta.paused:
+            return Verdict(item, paused=True)
+        try:
+            admit.host_of(self.inventory, item)
+        except OperatorError as error:
+            # The host that does not have it would let it go before the other one is done with it.
+            return Verdict(item, error=error)
+        return Verdict(item, removing=item.held)
 
     def _candidate(self, item: InstanceItem) -> _Candidate:
         admit.host_of(self.inventory, item)
@@ -226,6 +234,7 @@ class _Decider:
             return {}
         needs: list[PortNeed] = []
         held: dict[str, int] = {}
+        kept: dict[Slot, str] = {}
         for winner in winners:
             asked = {port.name for port in winner.instance.spec.ports if port.port is not None}
             for port in winner.game.spec.ports:
@@ -235,7 +244,8 @@ class _Decider:
                     number = self._held(winner, port.name, str(port.protocol))
                     if number is not None:
                         held[claim] = number
-        return allocate(needs, held, self._pool(self.host), self._taken(winners))
+                        kept[str(port.protocol), number] = winner.want.owner
+        return allocate(needs, held, self._pool(self.host), self._taken(winners, kept))
 
     def _pool(self, host: GameHost) -> Pool:
         ranges = tuple((r.from_, r.to) for r in host.spec.ports.ranges)
@@ -256,12 +266,16 @@ class _Decider:
                 return number if free else None
         return None
 
-    def _taken(self, winners: Sequence[_Candidate]) -> set[Slot]:
-        """Ports not to be given: claimed by others, asked for by number, bound by strangers."""
+    def _taken(self, winners: Sequence[_Candidate], kept: Mapping[Slot, str]) -> set[Slot]:
+        """
+        Ports not to be given: claimed, asked for by number, or bound by strangers.
+
+        kept: those that stay with their owner. One that its owner is about to leave is not free
+        before the host says so.
+        """
         own_units = {unit for winner in winners for unit in winner.want.units}
-        owners = {winner.want.owner for winner in winners}
         claimed = self.claims.ports()
-        taken = {slot for slot, owner in claimed.items() if owner not in owners}
+        taken = {slot for slot, owner in claimed.items() if kept.get(slot) != owner}
         taken |= {slot for winner in winners for slot in winner.want.ports}
         taken |= {(s.protocol, s.port) for s in self.sockets if s.unit not in own_units}
         return taken

@@ -64,7 +64,7 @@ def host_status(
             "last_seen": view.last_seen if view.out_of_sight else None,
         }
     )
-    return _with_hello(made, item, view, orphans) if view.visited else made
+    return _with_hello(made, item, view, orphans) if view.facts is not None else made
 
 
 def _host_facts(item: HostItem, view: HostView) -> dict[ConditionType, Fact]:

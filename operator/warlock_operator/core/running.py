@@ -5,6 +5,7 @@ What an instance's units say about it: the Running condition and the word that i
 the worst of its units         Running     state        reason
 =============================  ==========  ===========  =====================================
 failed                         False       Failed       CrashLoop when restarted too often,
+                                                        MainProcessExited when it ran before,
                                                         StartFailed otherwise
 activating (auto-restart)      False       Crashed      MainProcessExited
 activating                     False       Starting     Starting
@@ -29,6 +30,9 @@ CRASHES_OF_A_LOOP = 3
 """A failed unit that was restarted so often has hit its start limit."""
 
 MAIN_PROCESS_EXITED = "MainProcessExited"
+
+SYSTEMD_EXIT_STATUSES = range(200, 246)
+"""systemd's own, for what failed before the program ran: 203 is "no such program"."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,12 @@ def _failed(unit: ObservedUnit, wanted: bool) -> Running:
         return Running(
             False, "CrashLoop", _with_journal(text, unit), InstanceState.FAILED, looping=True
         )
+    # systemd passes through "failed" on its way to every automatic restart.
+    own_fault = unit.result in ("exit-code", "signal", "core-dump", "success")
+    by_systemd = unit.exit_code == "exited" and unit.exit_status in SYSTEMD_EXIT_STATUSES
+    reason = MAIN_PROCESS_EXITED if own_fault and not by_systemd else "StartFailed"
     text = f"{unit.unit} failed ({unit.result}): {ended(unit)}"
-    return Running(False, "StartFailed", _with_journal(text, unit), InstanceState.FAILED)
+    return Running(False, reason, _with_journal(text, unit), InstanceState.FAILED)
 
 
 def ended(unit: ObservedUnit) -> str:

@@ -203,14 +203,13 @@ class _Teller:
                 "deletion waits, since the warlock.dev/paused annotation is set; remove it to go on"
             )
             return _Judgement(FALSE, True, False, Reason.PAUSED, text, InstanceState.DELETING)
-        if self.view.error is not None:
+        error = self.verdict.error or self.view.error
+        if error is not None:
             text = (
-                f"deletion waits for the host: {self.view.error}; the warlock.dev/force-delete "
+                f"deletion waits for the host: {error}; the warlock.dev/force-delete "
                 'annotation with the value "true" lets go and leaves on the machine what is there'
             )
-            return _Judgement(
-                FALSE, True, False, self.view.error.reason, text, InstanceState.DELETING
-            )
+            return _Judgement(FALSE, True, False, error.reason, text, InstanceState.DELETING)
         path = f"; its files stay at {self.entry.path}" if self.entry else ""
         text = f"the unit is stopped and what registers it is removed{path}"
         return _Judgement(FALSE, True, False, Reason.DELETING, text, InstanceState.DELETING)
@@ -232,7 +231,7 @@ class _Teller:
 
     def _judge_sight(self) -> _Judgement | None:
         error = self.view.error
-        if self.view.visited and isinstance(error, TerminalError) and self.view.reachable:
+        if isinstance(error, TerminalError) and self.view.reachable:
             state = InstanceState.UNKNOWN if self.entry else InstanceState.PENDING
             return _Judgement(FALSE, False, True, error.reason, str(error), state)
         if not self.view.visited:

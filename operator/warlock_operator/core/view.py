@@ -27,8 +27,9 @@ class HostView:
     """
     One host, as last heard.
 
-    visited: this process has had an answer from it. error: why there is no connection now, or why
-    the last pass was refused whole. out_of_sight: it has been away for longer than the grace.
+    visited: a pass of this process has looked at all that is asked for. error: why there is no
+    connection now, or why the last pass was refused whole. out_of_sight: it has been away for
+    longer than the grace.
     refusals, failures: of the last pass, by instance key (a failed install: by the Game's guid).
     """
 

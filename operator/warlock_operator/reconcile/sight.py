@@ -50,6 +50,7 @@ class Sight:
                 failures.setdefault(result.key, result)
         self.view = replace(
             self.view,
+            visited=True,
             error=None,
             refusals={refusal.key: refusal for refusal in report.refusals},
             failures=failures,
@@ -58,7 +59,6 @@ class Sight:
     def _saw(self, observed: ObservedHost) -> None:
         self.view = replace(
             self.view,
-            visited=True,
             reachable=True,
             out_of_sight=False,
             last_seen=utc_now(),

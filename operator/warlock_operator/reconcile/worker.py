@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from warlock_agent import names
-from warlock_agent.model import Authority, ObservedUnit, StepResult
+from warlock_agent.model import Authority, DesiredHost, ObservedUnit, StepResult
 from warlock_agent.plan import orphans_of
 from warlock_agent.wire import Fault, OperationChanged, Sample, UnitsChanged
 from warlock_operator import log as fields
@@ -34,6 +34,7 @@ from warlock_operator.errors import (
     InvalidObject,
     KeySecretMissing,
     OperatorError,
+    TerminalError,
     TransientError,
 )
 from warlock_operator.kube.secrets import KeySecrets
@@ -117,7 +118,10 @@ class HostWorker:
                 self._dirty.clear()  # before we read: what changes meanwhile is the next pass
                 try:
                     wait_seconds = await self._pass(item)
-                    delays = self._delays()
+                    if self._troubled():
+                        wait_seconds = min(wait_seconds, next(delays))
+                    else:
+                        delays = self._delays()
                 except OperatorError as error:
                     wait_seconds = self._failed(error, next(delays))
                 self._publish()
@@ -125,6 +129,11 @@ class HostWorker:
         finally:
             await self._hang_up()
         self._gone(self.name)
+
+    def _troubled(self) -> bool:
+        """Whether the last pass left something undone that the world may heal."""
+        view = self.sight.view
+        return bool(view.failures) or any(r.reason == "PortInUse" for r in view.refusals.values())
 
     # --- one pass -----------------------------------------------------------------
 
@@ -143,8 +152,8 @@ class HostWorker:
         link = await self._connected(item)
         next_pass_seconds = 0
         for _ in range(ROUNDS):
-            desired = self._decide(item).desired
-            await self._hold_instances()
+            self._decide(item)
+            desired = await self._hold_instances()
             report = await link.converge(self._authority(item), desired)
             self.sight.reported(report)
             self._tell_drift(report.results)
@@ -178,20 +187,23 @@ class HostWorker:
             replaces=ledger.host_uid if ledger.host_uid not in known else "",
         )
 
-    async def _hold_instances(self) -> None:
-        """Put our finalizer on what is about to be sent; what can't be held is not sent."""
-        assert self._decision is not None
-        verdicts = [v for v in self._decision.verdicts.values() if v.instance is not None]
-        for verdict in verdicts:
-            if not await self._around.finalizers.hold(verdict.item):
-                self._dirty.set()
-                self._without(verdict)
+    async def _hold_instances(self) -> DesiredHost:
+        """
+        Put our finalizer on what is about to be sent.
 
-    def _without(self, verdict: Verdict) -> None:
+        Returns:
+            What may be sent: an instance that can't be held is not in it.
+        """
         assert self._decision is not None
         desired = self._decision.desired
-        left = tuple(i for i in desired.converge if i.uid != verdict.item.uid)
-        self._decision = replace(self._decision, desired=replace(desired, converge=left))
+        free: set[str] = set()
+        for verdict in tuple(self._decision.verdicts.values()):
+            if verdict.instance is not None and not await self._around.finalizers.hold(
+                verdict.item
+            ):
+                self._dirty.set()
+                free.add(verdict.item.uid)
+        return replace(desired, converge=tuple(i for i in desired.converge if i.uid not in free))
 
     async def _release_removed(self) -> None:
         """Let go of objects of which nothing is left on the host."""
@@ -229,7 +241,7 @@ class HostWorker:
         for verdict in self._decision.verdicts.values():
             item = verdict.item
             forced = item.meta.deleting and item.held and item.meta.force_delete
-            if forced and not self.sight.view.reachable:
+            if forced and (verdict.error is not None or not self.sight.view.reachable):
                 shown = self._around.publisher.shown(item)
                 path = shown.path if shown and shown.path else "its path"
                 text = f"let go by force; left behind on GameHost {self.name}: {path} and its units"
@@ -399,10 +411,10 @@ class HostWorker:
         item = self._around.inventory.host(self.name)
         if item is None or self._decision is None:
             return
+        self._players.follow(self._decision, self.sight.view, item, self._link)
         for verdict in self._decision.verdicts.values():
             self._publish_verdict(item, verdict)
         self._publish_host(item)
-        self._players.follow(self._decision, self.sight.view, item, self._link)
 
     def _publish_instance(self, uid: str) -> None:
         item = self._around.inventory.host(self.name)
@@ -444,6 +456,7 @@ class HostWorker:
         return (
             not view.visited
             and not view.out_of_sight
+            and not isinstance(view.error, TerminalError)
             and bool(getattr(shown, "conditions", ()))
             and generation == verdict.item.meta.generation
             and not verdict.item.meta.deleting

@@ -343,30 +343,37 @@ class Machine:
     def _apply(self, planned: Plan) -> list[StepResult]:
         """Do the steps in their order; after a failure skip what follows with the same key."""
         results: list[StepResult] = []
+        doing: list[Step] = []
         failed: set[str] = set()
         left = self.faults.die_after_steps
         for step in planned.steps:
             if left is not None and len(results) >= left:
+                self._do(doing)
                 raise AgentDied(f"after {left} steps")
-            outcome, message = self._take(step, failed)
+            outcome, message = self._outcome(step, failed)
+            if outcome == "Done":
+                doing.append(step)
             found = getattr(step, "found", "")
             reason = "StepFailed" if outcome == "Failed" else ""
             name, target = type(step).__name__, target_of(step)
             results.append(StepResult(name, target, step.key, outcome, reason, message, found))
+        self._do(doing)
         return results
 
-    def _take(self, step: Step, failed: set[str]) -> tuple[str, str]:
+    def _outcome(self, step: Step, failed: set[str]) -> tuple[str, str]:
         if step.key in failed:
             return "Skipped", ""
         message = self.faults.failing.get(type(step).__name__)
         if message is not None:
             failed.add(step.key)
             return "Failed", message
-        if isinstance(step, StartInstall):
-            self._starting.append(step)
-        self.changes += 1
-        self.state = replace(simulate(self._now(), (step,)), uptime_seconds=0)
         return "Done", ""
+
+    def _do(self, steps: list[Step]) -> None:
+        """All at once: a simulation of each alone would copy the host as often as it has steps."""
+        self._starting += [step for step in steps if isinstance(step, StartInstall)]
+        self.changes += len(steps)
+        self.state = replace(simulate(self._now(), steps), uptime_seconds=0)
 
     def _run_installs(self) -> None:
         starting, self._starting = self._starting, []

@@ -23,7 +23,7 @@ echo "warning: your password expires in 3 days" >&2
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machines() -> Iterator[dict[str, Host]]:
     made = lab.up(f"transport-{os.getpid()}", hosts=0)
     try:
@@ -39,7 +39,7 @@ def machines() -> Iterator[dict[str, Host]]:
         made.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def game_machine() -> Iterator[Host]:
     """A machine with the game in its image."""
     made = lab.up(f"players-{os.getpid()}", hosts=0)

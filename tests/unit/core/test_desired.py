@@ -1,0 +1,162 @@
+"""What is sent to a host, whatever the cluster and the host's ledger look like."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.core.worlds import (
+    World,
+    entry_of,
+    game,
+    host,
+    instance,
+    inventory_of,
+    ledgers,
+    worlds,
+)
+from warlock_agent.model import BoundSocket, Ledger
+from warlock_operator.api.names import FINALIZER, Kind
+from warlock_operator.core.desired import HostDecision, desired_host, key_of
+from warlock_operator.errors import AmbiguousHost
+
+OTHER_ID = "550e8400-e29b-41d4-a716-446655440000"
+
+
+def decide(world: World, ledger: Ledger = Ledger(), *sockets: BoundSocket) -> HostDecision:  # noqa: B008
+    inventory = inventory_of(world)
+    item = inventory.host("host-a")
+    assert item is not None
+    return desired_host(inventory, item, ledger, sockets)
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[World, Ledger]:
+    world = draw(worlds())
+    return world, draw(ledgers(world))
+
+
+@given(scenes())
+def test_every_instance_gets_a_verdict_and_every_key_one_list_at_most(
+    scene: tuple[World, Ledger],
+) -> None:
+    world, ledger = scene
+    made = decide(world, ledger)
+    meant = {
+        raw["metadata"]["uid"]
+        for kind, raw in world
+        if kind is Kind.GAME_INSTANCE and raw["spec"]["host"] != "nowhere"
+    }
+    assert set(made.verdicts) == meant
+    lists = [{i.key for i in each} for each in (made.desired.converge, made.desired.keep)]
+    assert not lists[0] & lists[1]
+    assert not lists[1] & {r.key for r in made.desired.remove}
+    assert len({i.key for i in made.desired.converge}) == len(made.desired.converge)
+
+
+@given(scenes())
+def test_only_a_deletion_that_we_hold_removes_anything(scene: tuple[World, Ledger]) -> None:
+    world, ledger = scene
+    raws = {raw["metadata"]["uid"]: raw["metadata"] for _, raw in world}
+    for removed in decide(world, ledger).desired.remove:
+        where = raws[removed.uid]
+        assert where.get("deletionTimestamp")
+        assert FINALIZER in where.get("finalizers", ())
+        assert not where.get("annotations")
+
+
+@given(scenes())
+def test_what_is_not_sound_is_kept_and_never_named_for_removal(
+    scene: tuple[World, Ledger],
+) -> None:
+    world, ledger = scene
+    made = decide(world, ledger)
+    named = {i.key for i in made.desired.converge} | {r.key for r in made.desired.remove}
+    for verdict in made.verdicts.values():
+        if verdict.instance is None and not verdict.removing:
+            key = key_of(verdict.item)
+            assert key in named | {k.key for k in made.desired.keep}
+
+
+@given(scenes(), st.randoms(use_true_random=False))
+def test_the_order_of_inputs_does_not_matter(
+    scene: tuple[World, Ledger], chance: random.Random
+) -> None:
+    world, ledger = scene
+    mixed = Ledger(
+        **{
+            **vars(ledger),
+            "instances": tuple(chance.sample(ledger.instances, len(ledger.instances))),
+        }
+    )
+    made = decide(world, ledger)
+    again = decide(chance.sample(world, len(world)), mixed)
+    assert again.desired == made.desired
+    assert {u: type(v.error) for u, v in again.verdicts.items()} == {
+        u: type(v.error) for u, v in made.verdicts.items()
+    }
+
+
+@given(scenes())
+def test_ports_never_collide_asked_for_allocated_or_held_by_others(
+    scene: tuple[World, Ledger],
+) -> None:
+    world, ledger = scene
+    made = decide(world, ledger)
+    slots = [(p.protocol, p.number) for i in made.desired.converge for p in i.ports]
+    assert len(slots) == len(set(slots))
+    held = {(p.protocol, p.number): e for e in ledger.instances for p in e.ports}
+    for one in made.desired.converge:
+        for port in one.ports:
+            entry = held.get((port.protocol, port.number))
+            assert entry is None or (entry.namespace, entry.name) == (one.namespace, one.name)
+
+
+@given(scenes())
+def test_a_ledger_loss_moves_no_port_that_the_statuses_show(
+    scene: tuple[World, Ledger],
+) -> None:
+    world, _ = scene
+    before = {i.uid: i.ports for i in decide(world).desired.converge}
+    for kind, raw in world:
+        ports = before.get(raw["metadata"]["uid"]) if kind is Kind.GAME_INSTANCE else None
+        if ports:
+            shown = [{"name": p.name, "port": p.number, "protocol": p.protocol} for p in ports]
+            raw["status"] = {"ports": shown}
+    chance = random.Random(1)
+    after = {i.uid: i.ports for i in decide(chance.sample(world, len(world))).desired.converge}
+    assert after == before
+
+
+def test_a_port_that_its_holder_is_about_to_leave_is_not_given_to_another() -> None:
+    mover = instance("a", ports=[{"name": "game", "port": 27963}])
+    world: World = [
+        (Kind.GAME_HOST, host()),
+        (Kind.GAME, game()),
+        (Kind.GAME_INSTANCE, mover),
+        (Kind.GAME_INSTANCE, instance("b", age=1, instance_id=OTHER_ID)),
+    ]
+    made = decide(world, Ledger(instances=(entry_of(mover, 27960),)))
+    assert {i.name: i.ports[0].number for i in made.desired.converge} == {"a": 27963, "b": 27961}
+
+
+def test_a_strangers_port_is_skipped() -> None:
+    world: World = [
+        (Kind.GAME_HOST, host()), (Kind.GAME, game()), (Kind.GAME_INSTANCE, instance()),
+    ]  # fmt: skip
+    stranger = BoundSocket("UDP", "0.0.0.0", 27960, 7, "nginx")
+    assert decide(world, Ledger(), stranger).desired.converge[0].ports[0].number == 27961
+
+
+def test_a_deletion_waits_while_its_host_is_ambiguous() -> None:
+    raw = instance(host="198.18.1.1")
+    raw["metadata"].update(deletionTimestamp="2026-01-02T00:00:00Z", finalizers=[FINALIZER])
+    world: World = [
+        (Kind.GAME_HOST, host()), (Kind.GAME_HOST, host("host-b")), (Kind.GAME_INSTANCE, raw),
+    ]  # fmt: skip
+    made = decide(world, Ledger(instances=(entry_of(raw, 27960),)))
+    verdict = made.verdicts[raw["metadata"]["uid"]]
+    assert isinstance(verdict.error, AmbiguousHost)
+    assert not made.desired.remove

@@ -1,0 +1,166 @@
+"""The status of an instance: a function of its inputs, for any verdict and any view."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.core.worlds import World, instance, inventory_of, ledgers, worlds
+from warlock_agent.model import ObservedHost, ObservedUnit, Refusal, StepResult
+from warlock_operator.api.conditions import get_condition
+from warlock_operator.api.names import Kind
+from warlock_operator.api.v1alpha1.instancestatus import GameInstanceStatus
+from warlock_operator.core.desired import Verdict, desired_host, key_of
+from warlock_operator.core.events import events_of
+from warlock_operator.core.inventory import Inventory
+from warlock_operator.core.status import Measured, homeless_status, status_of
+from warlock_operator.core.view import HostView
+from warlock_operator.errors import HostNotFound, HostUnreachable, OwnedByAnother
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+DEPENDENT = ("Ready", "Installed", "Registered", "Running")
+STATES = ("active", "inactive", "failed", "activating", "deactivating", "reloading", "maintenance")
+Scene = tuple[Verdict, HostView]
+
+
+@st.composite
+def views(draw: st.DrawFn, world: World, keys: list[str]) -> HostView:
+    ledger = draw(ledgers(world))
+    units = [
+        ObservedUnit(
+            f"warlock-openarena@{entry.instance_id}.service",
+            draw(st.sampled_from(STATES)),
+            draw(st.sampled_from(["running", "auto-restart", "dead"])),
+            main_pid=draw(st.integers(0, 1)),
+            result=draw(st.sampled_from(["success", "start-limit-hit"])),
+            exit_code=draw(st.sampled_from(["", "exited", "killed", "dumped"])),
+            exit_status=draw(st.sampled_from([0, 1, 9, 200])),
+            restarts=draw(st.sampled_from([0, 9])),
+            since_seconds=draw(st.sampled_from([0, 1])),
+            ports=tuple((p.protocol, p.number) for p in entry.ports if draw(st.booleans())),
+        )
+        for entry in ledger.instances
+    ]
+    visited = draw(st.booleans())
+    reachable = visited and draw(st.booleans())
+    hit = draw(st.sampled_from([*keys, "", "x"]))
+    return HostView(
+        visited=visited,
+        reachable=reachable,
+        out_of_sight=not reachable and draw(st.booleans()),
+        last_seen=NOW if visited else None,
+        error=draw(st.sampled_from([None, HostUnreachable("x"), OwnedByAnother("y")])),
+        observed=ObservedHost(ledger=ledger) if visited else ObservedHost(),
+        units={unit.unit: unit for unit in units} if visited else {},
+        refusals=draw(st.sampled_from([{}, {hit: Refusal(hit, "PathOccupied", "z")}])),
+        failures=draw(st.sampled_from([{}, {hit: StepResult("StartUnit", "u", hit, "Failed")}])),
+    )
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> list[Scene]:
+    world = draw(worlds())
+    inventory: Inventory = inventory_of(world)
+    keys = [key_of(item) for item in inventory.instances()]
+    view = draw(views(world, keys))
+    host = inventory.host("host-a")
+    assert host is not None
+    decision = desired_host(inventory, host, view.observed.ledger)
+    return [(verdict, view) for verdict in decision.verdicts.values()]
+
+
+def tell(
+    scene: Scene, previous: GameInstanceStatus | None = None, now: datetime = NOW
+) -> GameInstanceStatus:
+    return status_of(*scene, "198.18.1.1", Measured(), previous, now)
+
+
+@given(scenes())
+def test_it_is_told_for_every_verdict_and_view_and_again_the_same(scenes: list[Scene]) -> None:
+    for scene in scenes:
+        once = tell(scene)
+        assert tell(scene, once, LATER) == once
+        assert not list(events_of(once.conditions, once.conditions))
+
+
+@given(scenes(), scenes())
+def test_a_transition_time_moves_with_the_status_alone(
+    before: list[Scene], after: list[Scene]
+) -> None:
+    for first, second in zip(before, after, strict=False):
+        old = tell(first)
+        for condition in tell(second, old, LATER).conditions:
+            was = get_condition(old.conditions, condition.type)
+            moved = was is None or was.status != condition.status
+            assert condition.last_transition_time == (
+                LATER if moved or was is None else was.last_transition_time
+            )
+
+
+@given(scenes())
+def test_out_of_sight_nothing_of_the_host_is_told_as_known(scenes: list[Scene]) -> None:
+    for verdict, view in scenes:
+        if verdict.error or verdict.paused or verdict.item.meta.deleting:
+            continue
+        told = tell((verdict, replace(view, visited=True, reachable=False, out_of_sight=True)))
+        statuses = {c.type: c.status for c in told.conditions}
+        assert {statuses[type_] for type_ in DEPENDENT} == {"Unknown"}
+        assert told.state == "Unknown"
+        assert told.players is None
+        assert told.metrics is None
+        assert told.services == ()
+
+
+@given(scenes())
+def test_ready_is_true_only_where_the_machine_is_as_declared(scenes: list[Scene]) -> None:
+    for verdict, view in scenes:
+        told = tell((verdict, view))
+        ready = get_condition(told.conditions, "Ready")
+        assert ready is not None
+        if ready.status != "True":
+            continue
+        instance = verdict.instance
+        assert instance is not None
+        assert view.visited
+        assert not view.out_of_sight
+        entry = {e.key: e for e in view.observed.ledger.instances}[instance.key]
+        assert (entry.generation, entry.name) == (instance.generation, instance.name)
+        unit = view.units[f"warlock-openarena@{instance.instance_id}.service"]
+        assert unit.active_state in ("active", "reloading")
+        assert {(p.protocol, p.number) for p in instance.ports} <= set(unit.ports)
+
+
+@given(scenes())
+def test_ready_reconciling_and_stalled_never_contradict_each_other(scenes: list[Scene]) -> None:
+    for scene in scenes:
+        statuses = {c.type: c.status for c in tell(scene).conditions}
+        assert not (statuses["Reconciling"] == "True" and statuses["Stalled"] == "True")
+        if statuses["Ready"] == "True":
+            assert {statuses["Reconciling"], statuses["Stalled"]} == {"False"}
+
+
+@given(scenes())
+def test_within_the_grace_only_the_way_to_the_host_is_news(scenes: list[Scene]) -> None:
+    for verdict, view in scenes:
+        seen = replace(view, visited=True, reachable=True, out_of_sight=False, error=None)
+        before = tell((verdict, seen))
+        lost = replace(seen, reachable=False, error=HostUnreachable("cut"))
+        after = tell((verdict, lost), before, LATER)
+        changed = [c.type for c in after.conditions if c not in before.conditions]
+        assert changed == ["HostReachable"]
+
+
+def test_a_deletion_without_a_host_does_not_claim_that_anything_was_stopped() -> None:
+    raw = instance(host="nowhere")
+    raw["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+    inventory = inventory_of([(Kind.GAME_INSTANCE, raw)])
+    item = next(iter(inventory.instances()))
+    verdict = Verdict(item, error=HostNotFound("no GameHost nowhere"), removing=True)
+    ready = get_condition(homeless_status(verdict, None, NOW).conditions, "Ready")
+    assert ready is not None
+    assert ready.reason == "HostNotFound"
+    assert "force-delete" in ready.message
