@@ -6,17 +6,34 @@ One lab a test run, made when the first test asks for it; hosts are added on dem
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from demokit.kubectl import Kubectl
 from demokit.operator import Operator
 from labkit.host import Host
 from labkit.lab import Lab
 from tests import labs
+
+# A run that everybody has to pass tries the same examples each time; the search for new ones is
+# WARLOCK_TEST_PROFILE=thorough. Hosts are large values; Hypothesis's health checks are for small.
+settings.register_profile(
+    "quick",
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.register_profile(
+    "thorough", parent=settings.get_profile("quick"), max_examples=500, derandomize=False
+)
+settings.load_profile(os.environ.get("WARLOCK_TEST_PROFILE", "quick"))
 
 _LAB = pytest.StashKey[str]()
 _LOGS = pytest.StashKey[Path]()
@@ -103,6 +120,7 @@ def operator_process(lab: Lab, admin_kubectl: Kubectl) -> Iterator[MakeOperator]
 QUICK = {
     "WARLOCK_STATUS_MEASUREMENT_SECONDS": "1",
     "WARLOCK_STATUS_MEASUREMENTS_PER_SECOND": "50",
+    "WARLOCK_QUERY_SECONDS": "2",
     "WARLOCK_LEASE_DURATION_SECONDS": "4",
     "WARLOCK_LEASE_RENEW_SECONDS": "3",
     "WARLOCK_LEASE_RETRY_SECONDS": "0.5",

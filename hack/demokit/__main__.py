@@ -1,4 +1,4 @@
-"""``python -m demokit [--down]``: hack/demo runs this."""
+"""``python -m demokit [--down] [--name NAME]``: hack/demo runs this."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ def main() -> int:
         description="Three game servers on two machines of a lab on this machine, from nothing.",
     )
     parser.add_argument("--down", action="store_true", help="remove every trace; the cache stays")
+    parser.add_argument("--name", default=demo.NAME, help=f"of its lab (default: {demo.NAME})")
     chosen = parser.parse_args()
     started = time.monotonic()
     console = progress.Console()
     try:
-        demo.down(console) if chosen.down else demo.up(console)
+        (demo.down if chosen.down else demo.up)(chosen.name, console)
     except LabError as error:
         print(f"hack/demo: {error}", file=sys.stderr)
         return error.exit_code

@@ -20,16 +20,17 @@ from labkit.errors import LabError
 NAME = "demo"
 KINDS = ("games", "gamehosts", "gameinstances")
 # Somebody is watching: a player who joins or leaves is shown within seconds, not a minute.
-_SETTINGS = {"WARLOCK_STATUS_MEASUREMENT_SECONDS": "5"}
+_SETTINGS = {"WARLOCK_STATUS_MEASUREMENT_SECONDS": "5", "WARLOCK_QUERY_SECONDS": "5"}
 _RUNNING_SECONDS = 900.0  # two minutes are usual: a package installation on each machine
 
 
-def up(tell: progress.Callback) -> None:
+def up(name: str, tell: progress.Callback) -> None:
     """Make everything, and return when all three instances run; raises LabError."""
     machine.check()
-    with locks.held(NAME):
+    paths.checked_name(name, "lab")
+    with locks.held(f"demo-{name}"):
         _environment(tell)
-        made = lab.up(NAME, hosts=2, progress_to=tell)
+        made = lab.up(name, hosts=2, progress_to=tell)
         kubectl = _kubectl(made)
         with progress.step("kinds, account and roles of the operator", tell):
             install(made, kubectl)
@@ -43,18 +44,19 @@ def up(tell: progress.Callback) -> None:
     _show(made, kubectl)
 
 
-def down(tell: progress.Callback) -> None:
+def down(name: str, tell: progress.Callback) -> None:
     """Remove operator and lab with every trace; absent is fine."""
     machine.check()
-    with locks.held(NAME):
-        if NAME in state.names():
-            found = lab.load(NAME)
+    paths.checked_name(name, "lab")
+    with locks.held(f"demo-{name}"):
+        if name in state.names():
+            found = lab.load(name)
             if found.cluster is not None:
                 operator = Operator(found, _kubectl(found))
                 if operator.running:
                     with progress.step("operator ends", tell):
                         operator.stop()
-        lab.down(NAME, tell)
+        lab.down(name, tell)
 
 
 def install(made: lab.Lab, kubectl: Kubectl) -> None:
@@ -110,19 +112,20 @@ def _code_digest() -> str:
 def _show(made: lab.Lab, kubectl: Kubectl) -> None:
     print(flush=True)
     print(kubectl("get", "gameinstances", "-A", "-o", "wide"))
-    print("It runs until `make demo-down`. To try next:")
+    end = "make demo-down" if made.name == NAME else f"hack/demo --down --name {made.name}"
+    print(f"It runs until `{end}`. To try next:")
     print()
-    print(f"    export KUBECONFIG=$(hack/lab kubeconfig --name {NAME})")
-    for command in _next_commands(kubectl.program):
+    print(f"    export KUBECONFIG=$(hack/lab kubeconfig --name {made.name})")
+    for command in _next_commands(made.name, kubectl.program):
         print(f"    {command}")
     sys.stdout.flush()
 
 
-def _next_commands(program: Path) -> tuple[str, str, str]:
+def _next_commands(name: str, program: Path) -> tuple[str, str, str]:
     known = machine.which("kubectl")
     word = "kubectl" if known else str(program)
     return (
         f"{word} get gameinstances -A --watch",
-        f"hack/lab ssh --name {NAME} host-a systemctl kill -s KILL 'warlock-openarena@*'",
+        f"hack/lab ssh --name {name} host-a systemctl kill -s KILL 'warlock-openarena@*'",
         f"{word} -n games annotate gameinstance arena warlock.dev/restart=$(date +%s) --overwrite",
     )

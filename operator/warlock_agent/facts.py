@@ -1,8 +1,8 @@
 """
-What kind of machine this is: identity, facts for people, and what it enforces of what units ask.
+What kind of machine this is: its identity, and facts for people.
 
-Facts are read from files, in a few milliseconds. Called by serve (hello) and observe. Features are
-:mod:`features`' business.
+Read from files, in less than a millisecond. Called by serve (hello) and observe. What the machine
+enforces is tried by :mod:`features`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ MAX_READ_BYTES = 16 * 1024 * 1024
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _REGULAR = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp", re.DOTALL)
 _FSYNC_EACH = 3  # up to so many files, an fsync each is cheaper than one sync of the file system
 
 
@@ -163,10 +165,11 @@ class Tree:
                     written.append((index, stack.enter_context(self._temporary(file, trusted))))
                 except FileError as error:
                     results[index] = error
-            with _errors(self._root):
-                _sync([temporary for _, temporary in written])
+            unsynced = _sync([temporary for _, temporary in written])
             for index, temporary in written:
                 try:
+                    if unsynced is not None:
+                        raise unsynced
                     temporary.commit()
                 except OSError as error:
                     results[index] = _file_error(files[index].path, error)
@@ -191,9 +194,14 @@ class Tree:
         return False
 
     def remove_directory(self, path: str, trusted: str = "/") -> bool:
-        """Remove a directory if it is empty; true if it is gone now, false if it has entries."""
+        """
+        Remove a directory if it is empty; true if it is gone now, false if it has entries.
+
+        What a writer left that was killed before its rename is no entry.
+        """
         try:
             with _errors(path), self._gone_is_fine(), self._parent(path, trusted) as (above, name):
+                _sweep(name, above)
                 os.rmdir(name, dir_fd=above)
         except FileError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
@@ -295,15 +303,19 @@ class _Temporary:
                 os.unlink(self._temporary, dir_fd=self._directory)
 
 
-def _sync(files: Sequence[_Temporary]) -> None:
-    """Bring contents to the disk before any rename shows them."""
-    if len(files) <= _FSYNC_EACH:
-        for file in files:
-            os.fsync(file.descriptor)
-        return
+def _sync(files: Sequence[_Temporary]) -> Optional[OSError]:
+    """Bring contents to the disk before any rename shows them; give what went wrong."""
     one_a_device = {os.fstat(file.descriptor).st_dev: file.descriptor for file in files}
-    for descriptor in one_a_device.values():
-        _sync_file_system(descriptor)
+    try:
+        if len(files) <= _FSYNC_EACH:
+            for file in files:
+                os.fsync(file.descriptor)
+        else:
+            for descriptor in one_a_device.values():
+                _sync_file_system(descriptor)
+    except OSError as error:
+        return error
+    return None
 
 
 def _sync_file_system(descriptor: int) -> None:
@@ -352,6 +364,17 @@ def _split(path: str) -> tuple[str, str]:
 def _temporary_name(name: str) -> str:
     """Name a file that systemd, apt and people take for none of theirs; unique in its directory."""
     return f".{name[:200]}.{os.urandom(6).hex()}.tmp"
+
+
+def _sweep(name: str, above: int) -> None:
+    """Remove temporary files from a directory that is about to go."""
+    descriptor = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+    try:
+        for entry in os.listdir(descriptor):
+            if _TEMPORARY.fullmatch(entry):
+                os.unlink(entry, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

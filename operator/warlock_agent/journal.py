@@ -7,11 +7,15 @@ Called by observe and watch. What a game writes is anybody's text: bounded, and 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 MAX_LINE = 300
-_MAX_BYTES = 64 * 1024
+_MAX_BYTES = 512 * 1024
 
 
 def printable(text: str) -> str:
@@ -20,18 +24,69 @@ def printable(text: str) -> str:
     return clean if len(clean) <= MAX_LINE else clean[: MAX_LINE - 1] + "…"
 
 
-def lines_of(data: bytes, count: int) -> tuple[str, ...]:
-    """Give the last *count* lines that say something."""
-    lines = (printable(line) for line in data.decode("utf-8", "replace").split("\n"))
-    return tuple([line for line in lines if line][-count:])
+@dataclass(frozen=True)
+class Row:
+    """One entry. own: the unit's process wrote it, not systemd; invocation may be empty."""
+
+    own: bool
+    invocation: str
+    pid: str
+    text: str
 
 
-def command(unit: str, invocation_id: str, count: int) -> list[str]:
-    """Ask for what the unit wrote in one invocation (and systemd of it), or at all."""
-    argv = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={count}"]
-    if invocation_id:
-        return [*argv, f"_SYSTEMD_INVOCATION_ID={invocation_id}"]
-    return [*argv, f"--unit={unit}"]
+def parse_rows(data: bytes, unit: str) -> list[Row]:
+    """Read the journal's JSON, an object a line; what is none (cut off) is left out."""
+    rows = []
+    for line in data.split(b"\n"):
+        try:
+            fields = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(fields, dict):
+            own = fields.get("_SYSTEMD_UNIT") == unit
+            invocation = fields.get("_SYSTEMD_INVOCATION_ID" if own else "INVOCATION_ID")
+            text = printable(_text(fields.get("MESSAGE")))
+            if text:
+                rows.append(Row(own, str(invocation or ""), str(fields.get("_PID")), text))
+    return rows
+
+
+def _text(message: Any) -> str:
+    """Read a MESSAGE: a string, numbers where it is no plain text, null where it is too long."""
+    if isinstance(message, list):
+        return bytes(n for n in message if isinstance(n, int) and 0 <= n < 256).decode(
+            "utf-8", "replace"
+        )
+    return message if isinstance(message, str) else ""
+
+
+def pick(rows: Sequence[Row], invocation_id: str, count: int) -> tuple[str, ...]:
+    """
+    Give the last lines of one invocation; without an id, of the unit.
+
+    | what there is                     | what is given                                        |
+    |-----------------------------------|------------------------------------------------------|
+    | the process's lines, with the id  | those, and lines of the same processes without one   |
+    | its lines, but without any id     | those of the process that wrote last                 |
+    | systemd's lines alone             | those with the id                                    |
+
+    The journal looks the id up when a line arrives: a process that crashes at once is gone by then.
+    """
+    own = [row for row in rows if row.own]
+    mine = [row for row in own if not invocation_id or row.invocation == invocation_id]
+    nameless = [row for row in own if not row.invocation]
+    pids = {row.pid for row in mine} or {row.pid for row in nameless[-1:]}
+    kept = [row for row in own if row in mine or (not row.invocation and row.pid in pids)]
+    if not kept:
+        kept = [row for row in rows if not invocation_id or row.invocation == invocation_id]
+    return tuple(row.text for row in kept[-count:])
+
+
+def command(unit: str, count: int) -> list[str]:
+    """Ask for the last entries of a unit, and of systemd about it."""
+    fields = "MESSAGE,_PID,_SYSTEMD_UNIT,_SYSTEMD_INVOCATION_ID,INVOCATION_ID"
+    options = ["--no-pager", "--quiet", "--output=json", f"--output-fields={fields}"]
+    return ["journalctl", *options, f"--lines={4 * count + 20}", f"--unit={unit}"]
 
 
 def last_lines(
@@ -46,7 +101,7 @@ def last_lines(
 
     try:
         process = subprocess.Popen(
-            command(unit, invocation_id, count),
+            command(unit, count),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -61,7 +116,7 @@ def last_lines(
             process.kill()
         process.wait()
         process.stdout.close()
-    return lines_of(data, count)
+    return pick(parse_rows(data, unit), invocation_id, count)
 
 
 def _read_until(descriptor: int, deadline: float) -> bytes:

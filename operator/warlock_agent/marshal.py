@@ -1,25 +1,27 @@
 """
-D-Bus values to bytes and back: all types of the specification, little endian.
+D-Bus values to bytes: all types of the specification, little endian. The way back is
+:mod:`unmarshal`'s.
 
 A signature is compiled once into nested functions, which is what makes 100 units cheap to list.
 Python sides: integers, ``bool``, ``float``, ``str``; an array is a list (``ay`` is bytes), a struct
 a tuple, ``a{..}`` a dict. A variant is written as :class:`Variant` and read as its bare value.
 
-Called by :mod:`dbus`. Source: D-Bus specification, "Type system" and "Marshaling (Wire Format)".
+Called by :mod:`message` and :mod:`dbus`. Source: D-Bus specification, "Type system" and
+"Marshaling (Wire Format)".
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Callable, NamedTuple
 
 MAX_ARRAY_BYTES = 64 * 1024 * 1024
 MAX_SIGNATURE = 255
+CACHED_SIGNATURES = 512  # systemd uses forty; a peer that sends ever new ones must not grow us
 MAX_DEPTH = 32  # of containers in one signature, and of variants in variants
 
-Reader = Callable[[bytes, int, int], tuple[Any, int]]
-"""(buffer, position, depth of variants) to (value, position behind it)."""
 Writer = Callable[[bytearray, Any, int], None]
 
 
@@ -34,7 +36,7 @@ class Variant(NamedTuple):
     value: Any
 
 
-_FIXED: dict[str, tuple[str, int]] = {
+FIXED: dict[str, tuple[str, int]] = {
     "y": ("<B", 1),
     "n": ("<h", 2),
     "q": ("<H", 2),
@@ -45,8 +47,8 @@ _FIXED: dict[str, tuple[str, int]] = {
     "t": ("<Q", 8),
     "d": ("<d", 8),
 }
-_ALIGNMENT = {code: size for code, (_, size) in _FIXED.items()}
-_ALIGNMENT.update({"b": 4, "s": 4, "o": 4, "g": 1, "v": 1, "a": 4, "(": 8, "{": 8})
+ALIGNMENT = {code: size for code, (_, size) in FIXED.items()}
+ALIGNMENT.update({"b": 4, "s": 4, "o": 4, "g": 1, "v": 1, "a": 4, "(": 8, "{": 8})
 _BASIC = frozenset("ynqiuhxtdbsog")
 
 
@@ -98,188 +100,6 @@ def _entry_end(signature: str, position: int, depth: int) -> int:
     return end + 1
 
 
-# --- reading ---------------------------------------------------------------------
-
-
-def unmarshal(signature: str, data: bytes, position: int = 0) -> tuple[tuple[Any, ...], int]:
-    """
-    Read the values of *signature* from *data*, which is aligned at its own begin.
-
-    Returns:
-        The values, and the position behind them.
-
-    Raises:
-        DBusProtocolError: the bytes do not hold such values.
-    """
-    values = []
-    try:
-        for read in readers(signature):
-            value, position = read(data, position, 0)
-            values.append(value)
-    except (struct.error, IndexError, UnicodeDecodeError, RecursionError) as error:
-        raise DBusProtocolError(f"message body: {error}") from error
-    if position > len(data):
-        raise DBusProtocolError("message body ends early")
-    return tuple(values), position
-
-
-def readers(signature: str) -> tuple[Reader, ...]:
-    """Give one reader a complete type of *signature*."""
-    known = _signature_readers.get(signature)
-    if known is None:
-        known = tuple(_reader(one) for one in split_signature(signature))
-        _remember(_signature_readers, signature, known)
-    return known
-
-
-_signature_readers: dict[str, tuple[Reader, ...]] = {}
-_signature_writers: dict[str, tuple[Writer, ...]] = {}
-_CACHE_SIZE = (
-    512  # systemd uses some forty signatures; a peer that sends ever new ones must not grow us
-)
-
-
-def _remember(cache: dict[str, Any], key: str, value: Any) -> None:
-    """Keep *value*; a full cache is emptied."""
-    if len(cache) >= _CACHE_SIZE:
-        cache.clear()
-    cache[key] = value
-
-
-def _reader(kind: str) -> Reader:
-    """Compile one complete type."""
-    code = kind[0]
-    if code in _FIXED:
-        return _fixed_reader(code)
-    if code == "a":
-        return _array_reader(kind[1:])
-    if code == "(":
-        return _struct_reader(kind[1:-1])
-    return {"b": _read_bool, "s": _read_string, "o": _read_string, "g": _read_signature}.get(
-        code, _read_variant
-    )
-
-
-def _fixed_reader(code: str) -> Reader:
-    form, size = _FIXED[code]
-    unpack = struct.Struct(form).unpack_from
-    mask = size - 1
-
-    def read(data: bytes, position: int, depth: int) -> tuple[Any, int]:
-        position = (position + mask) & ~mask
-        return unpack(data, position)[0], position + size
-
-    return read
-
-
-_u32 = struct.Struct("<I").unpack_from
-
-
-def _read_bool(data: bytes, position: int, depth: int) -> tuple[bool, int]:
-    position = (position + 3) & ~3
-    (value,) = _u32(data, position)
-    if value > 1:
-        raise DBusProtocolError("boolean is neither 0 nor 1")
-    return value == 1, position + 4
-
-
-def _read_string(data: bytes, position: int, depth: int) -> tuple[str, int]:
-    position = (position + 3) & ~3
-    (length,) = _u32(data, position)
-    start = position + 4
-    end = start + length
-    if data[end] != 0:
-        raise DBusProtocolError("string has no end")
-    return str(data[start:end], "utf-8"), end + 1
-
-
-def _read_signature(data: bytes, position: int, depth: int) -> tuple[str, int]:
-    end = position + 1 + data[position]
-    if data[end] != 0:
-        raise DBusProtocolError("signature has no end")
-    return str(data[position + 1 : end], "ascii"), end + 1
-
-
-def _read_variant(data: bytes, position: int, depth: int) -> tuple[Any, int]:
-    if depth >= MAX_DEPTH:
-        raise DBusProtocolError("variants nest too deep")
-    signature, position = _read_signature(data, position, depth)
-    inner = readers(signature)
-    if len(inner) != 1:
-        raise DBusProtocolError("variant does not hold exactly one type")
-    return inner[0](data, position, depth + 1)
-
-
-def _struct_reader(members: str) -> Reader:
-    inner = tuple(_reader(one) for one in split_signature(members))
-
-    def read(data: bytes, position: int, depth: int) -> tuple[tuple[Any, ...], int]:
-        position = (position + 7) & ~7
-        values = []
-        for one in inner:
-            value, position = one(data, position, depth)
-            values.append(value)
-        return tuple(values), position
-
-    return read
-
-
-def _array_reader(element: str) -> Reader:
-    mask = _ALIGNMENT[element[0]] - 1
-    if element == "y":
-        return _read_bytes
-    if element[0] == "{":
-        return _dict_reader(element)
-    inner = _reader(element)
-
-    def read(data: bytes, position: int, depth: int) -> tuple[list[Any], int]:
-        position, end = _array_bounds(data, position, mask)
-        values = []
-        while position < end:
-            value, position = inner(data, position, depth)
-            values.append(value)
-        if position != end:
-            raise DBusProtocolError("array element runs over the array's end")
-        return values, end
-
-    return read
-
-
-def _read_bytes(data: bytes, position: int, depth: int) -> tuple[bytes, int]:
-    position, end = _array_bounds(data, position, 0)
-    return bytes(data[position:end]), end
-
-
-def _dict_reader(entry: str) -> Reader:
-    key_reader, value_reader = _reader(entry[1]), _reader(entry[2:-1])
-
-    def read(data: bytes, position: int, depth: int) -> tuple[dict[Any, Any], int]:
-        position, end = _array_bounds(data, position, 7)
-        values = {}
-        while position < end:
-            key, position = key_reader(data, (position + 7) & ~7, depth)
-            values[key], position = value_reader(data, position, depth)
-        if position != end:
-            raise DBusProtocolError("dict entry runs over the dict's end")
-        return values, end
-
-    return read
-
-
-def _array_bounds(data: bytes, position: int, mask: int) -> tuple[int, int]:
-    """Read an array's length; give the first element's position and the array's end."""
-    position = (position + 3) & ~3
-    (length,) = _u32(data, position)
-    position = (position + 4 + mask) & ~mask
-    end = position + length
-    if length > MAX_ARRAY_BYTES or end > len(data):
-        raise DBusProtocolError("array is longer than its message")
-    return position, end
-
-
-# --- writing ---------------------------------------------------------------------
-
-
 def marshal(signature: str, values: Sequence[Any]) -> bytes:
     """
     Write *values* as *signature* says.
@@ -299,19 +119,16 @@ def marshal(signature: str, values: Sequence[Any]) -> bytes:
     return bytes(out)
 
 
+@lru_cache(maxsize=CACHED_SIGNATURES)
 def _writers(signature: str) -> tuple[Writer, ...]:
     """Give one writer a complete type of *signature*."""
-    known = _signature_writers.get(signature)
-    if known is None:
-        known = tuple(_writer(one) for one in split_signature(signature))
-        _remember(_signature_writers, signature, known)
-    return known
+    return tuple(_writer(one) for one in split_signature(signature))
 
 
 def _writer(kind: str) -> Writer:
     """Compile one complete type."""
     code = kind[0]
-    if code in _FIXED:
+    if code in FIXED:
         return _fixed_writer(code)
     if code == "a":
         return _array_writer(kind[1:])
@@ -328,7 +145,7 @@ def pad(out: bytearray, alignment: int) -> None:
 
 
 def _fixed_writer(code: str) -> Writer:
-    form, size = _FIXED[code]
+    form, size = FIXED[code]
     pack = struct.Struct(form).pack
 
     def write(out: bytearray, value: Any, depth: int) -> None:
@@ -382,7 +199,7 @@ def _struct_writer(members: str) -> Writer:
 
 
 def _array_writer(element: str) -> Writer:
-    alignment = _ALIGNMENT[element[0]]
+    alignment = ALIGNMENT[element[0]]
     inner = _struct_writer(element[1:-1]) if element[0] == "{" else _writer(element)
 
     def write(out: bytearray, value: Any, depth: int) -> None:

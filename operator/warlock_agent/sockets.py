@@ -21,9 +21,9 @@ from .model import BoundSocket
 _LISTEN = "0A"
 _TABLES = (("UDP", "udp"), ("UDP", "udp6"), ("TCP", "tcp"), ("TCP", "tcp6"))
 _FAMILIES = {"": 2, "6": 10}  # AF_INET, AF_INET6
-_HOLDERLESS_SECONDS = (
-    60.0  # a socket of the kernel's own has no process: not a reason to walk again
-)
+# A socket of the kernel's own has no process, which is no reason to walk again and again; but a
+# walk may also have missed a process that bound its socket in the very moment.
+_HOLDERLESS_SECONDS = 2.0
 _MAX_TABLE_BYTES = 32 * 1024 * 1024
 
 WILDCARDS = frozenset(("0.0.0.0", "::"))  # noqa: S104  compared with, never bound

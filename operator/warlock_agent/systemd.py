@@ -20,11 +20,11 @@ from .dbus import (
     DBusDisconnected,
     DBusError,
     DBusTimeout,
-    Message,
     Reply,
     connect,
 )
 from .marshal import DBusProtocolError, Variant
+from .message import Message
 from .units import object_path, pattern_of, unit_of_path
 
 DESTINATION = "org.freedesktop.systemd1"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from warlock_agent import dbus
-from warlock_agent.dbus import Message
+from warlock_agent import message
+from warlock_agent.message import Message
 
 OK = b"OK 0123456789abcdef\r\n"
 
@@ -33,11 +33,11 @@ class Peer:
     def receive(self) -> Message:
         """Await one message."""
         while True:
-            length = dbus.message_length(self._data)
+            length = message.message_length(self._data)
             if length and len(self._data) >= length:
-                message = dbus.decode(bytes(self._data[:length]))
+                received = message.decode(bytes(self._data[:length]))
                 del self._data[:length]
-                return message
+                return received
             data = self._link.recv(65536)
             assert data, "the client hung up"
             self._data += data

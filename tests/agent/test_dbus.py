@@ -14,20 +14,19 @@ from hypothesis import strategies as st
 from tests.agent.dbus_peer import Peer, peer
 from tests.agent.dbus_values import bare, bodies
 from warlock_agent import dbus
-from warlock_agent.dbus import (
+from warlock_agent.dbus import Connection, DBusDisconnected, DBusError, DBusTimeout
+from warlock_agent.marshal import DBusProtocolError, marshal
+from warlock_agent.message import (
     CALL,
     ERROR,
+    MAX_MESSAGE_BYTES,
     RETURN,
     SIGNAL,
-    Connection,
-    DBusDisconnected,
-    DBusError,
-    DBusTimeout,
     Message,
     decode,
     encode,
+    message_length,
 )
-from warlock_agent.marshal import DBusProtocolError, marshal
 
 _WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
 
@@ -79,7 +78,7 @@ def test_a_message_is_read_back(made: tuple[Message, tuple[Any, ...]]) -> None:
 def test_a_cut_message_is_waited_for_or_refused(made: tuple[Message, tuple[Any, ...]]) -> None:
     data = encode(made[0])
     for length in range(len(data)):
-        assert dbus.message_length(data[:length]) in (0, len(data))
+        assert message_length(data[:length]) in (0, len(data))
         with pytest.raises(DBusProtocolError):
             decode(data[:length])
 
@@ -95,10 +94,17 @@ def test_a_damaged_message_is_read_or_refused(
         decode(bytes(damaged)).arguments()
 
 
+def test_another_byte_order_is_refused_not_misread() -> None:
+    data = encode(Message(RETURN, 1, reply_serial=1))
+    assert decode(data).serial == 1
+    with pytest.raises(DBusProtocolError, match="little-endian"):
+        decode(b"B" + data[1:])
+
+
 def test_an_oversized_message_is_refused_before_it_is_taken_in() -> None:
-    head = b"l\x02\x00\x01" + (dbus.MAX_MESSAGE_BYTES).to_bytes(4, "little") + bytes(8)
+    head = b"l\x02\x00\x01" + (MAX_MESSAGE_BYTES).to_bytes(4, "little") + bytes(8)
     with pytest.raises(DBusProtocolError, match="over the limit"):
-        dbus.message_length(head)
+        message_length(head)
 
 
 # --- a connection ---
@@ -185,6 +191,7 @@ def test_a_late_answer_is_dropped_and_the_connection_lives_on(tmp_path: Path) ->
             link.collect([_call(link)], 0.05)
         assert time.monotonic() - before < 5
         assert link.collect([_call(link)], 5) == [("in time",)]
+        assert not link._replies, "kept, although nobody will ever ask for it"
         link.close()
 
 

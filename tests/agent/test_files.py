@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -207,8 +209,8 @@ def test_a_large_file_is_refused(tree: Tree, tmp_path: Path) -> None:
 
 
 def test_a_file_that_lies_about_its_size_is_bounded_too() -> None:
-    with pytest.raises(FileError):
-        Tree("/").read("/proc/self/maps", 10)  # its size is 0
+    with pytest.raises(FileError, match="larger"):
+        Tree("/").read(f"/proc/{os.getpid()}/maps", 10)  # its size is 0
 
 
 def test_the_digest_is_sha256s(tree: Tree) -> None:
@@ -263,3 +265,28 @@ def test_removing_what_is_gone_is_fine_and_what_has_entries_stays(
     assert not tree.remove("/none/a")
     with pytest.raises(FileError):
         tree.remove("/")
+
+
+def test_what_a_killed_writer_left_does_not_keep_a_directory(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "etc/.50-warlock.conf.0123456789ab.tmp").write_text("half")
+    (tmp_path / "etc/.kept.tmp").write_text("somebody's")
+    assert not tree.remove_directory("/etc")
+    assert _names(tmp_path / "etc") == [".kept.tmp"]
+    assert tree.remove("/etc/.kept.tmp")
+    assert tree.remove_directory("/etc")
+
+
+def test_a_killed_writer_leaves_the_old_content(tree: Tree, tmp_path: Path) -> None:
+    tree.write(NewFile("/etc/a", b"old"))
+    for _ in range(10):
+        child = os.fork()
+        if child == 0:
+            while True:
+                tree.write_many([NewFile("/etc/a", b"new" * 1000), NewFile("/etc/b", b"b")])
+        time.sleep(0.01)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert (tmp_path / "etc/a").read_bytes() in (b"old", b"new" * 1000)
+    for name in ("a", "b"):
+        tree.remove(f"/etc/{name}")
+    assert tree.remove_directory("/etc")

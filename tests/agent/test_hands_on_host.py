@@ -182,5 +182,6 @@ def test_what_an_interrupted_dpkg_left_is_finished_first(bare: Host) -> None:
     found = hands("apt", "openarena-server", _MASKED)
     assert found["message"] == ""
     assert found["done"]
+    assert "Repair" in found["steps"]
     status = bare.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", "hands-test"]).stdout
     assert status == "installed"

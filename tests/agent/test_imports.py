@@ -8,7 +8,10 @@ import pytest
 
 from tests.transport.pythons import supported
 
-_HANDS = "cgroup dbus files install journal marshal packages sockdiag sockets systemd units users"
+_HANDS = (
+    "cgroup dbus files install journal marshal message packages sockdiag "
+    "sockets systemd units unmarshal users"
+)
 _LARGE = ("asyncio", "subprocess", "pathlib", "ctypes", "logging", "urllib")
 _PROGRAM = f"""
 import sys

@@ -15,8 +15,8 @@ from warlock_agent.marshal import (
     Variant,
     marshal,
     split_signature,
-    unmarshal,
 )
+from warlock_agent.unmarshal import unmarshal
 
 
 @given(bodies())
@@ -117,6 +117,13 @@ def test_variants_in_variants_end_somewhere() -> None:
         marshal("v", (deep,))
     with pytest.raises(DBusProtocolError):
         unmarshal("v", b"\x01v\0" * 400)
+
+
+def test_a_string_ends_where_it_says() -> None:
+    assert unmarshal("s", b"\x03\0\0\0foo\0")[0] == ("foo",)
+    for data in (b"\x03\0\0\0fooX", b"\x02\0\0\0foo\0"):
+        with pytest.raises(DBusProtocolError):
+            unmarshal("s", data)
 
 
 def test_a_boolean_is_0_or_1() -> None:

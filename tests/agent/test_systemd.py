@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tests.agent.dbus_values import signatures
 from warlock_agent import systemd
-from warlock_agent.dbus import SIGNAL, Message
-from warlock_agent.marshal import DBusProtocolError, Variant, marshal, unmarshal
+from warlock_agent.marshal import DBusProtocolError, Variant, marshal
+from warlock_agent.message import SIGNAL, Message
 from warlock_agent.units import object_path
+from warlock_agent.unmarshal import unmarshal
 
 
 def _signal(member: str, signature: str, *values: Any, path: str = "/") -> Message:

@@ -11,6 +11,7 @@ import json
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -18,6 +19,7 @@ from demokit import account, overlay, watching
 from demokit.kubectl import Kubectl
 from demokit.operator import Operator
 from labkit import progress
+from labkit.cluster import Cluster
 from labkit.lab import Lab
 from tests.conftest import MakeHost, MakeOperator
 from tests.e2e.conftest import wait_host
@@ -66,7 +68,7 @@ EXPECTED = (
         {"SERVER_NAME": "Warlock", "MAP": "oa_dm4", "BOTS": "4"},
     ),
 )  # fmt: skip
-each = pytest.mark.parametrize("expected", EXPECTED, ids=lambda expected: expected.name)
+each_one = pytest.mark.parametrize("expected", EXPECTED, ids=lambda expected: expected.name)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_the_table_shows_all_running_with_the_bots_as_players(
     assert {row["NAME"]: row["UNIT"] for row in rows} == wanted
 
 
-@each
+@each_one
 def test_every_condition_says_so(objects: dict[str, Object], expected: Expected) -> None:
     found = objects[expected.name]
     for kind in ("Ready", "HostReachable", "PortsAllocated", "Installed", "Registered", "Running"):
@@ -125,7 +127,7 @@ def test_every_condition_says_so(objects: dict[str, Object], expected: Expected)
         assert condition(found, kind).get("status") == "False", kind
 
 
-@each
+@each_one
 def test_the_registration_is_the_path_and_not_a_byte_more(
     objects: dict[str, Object], fresh: dict[str, Machine], expected: Expected
 ) -> None:
@@ -134,7 +136,7 @@ def test_the_registration_is_the_path_and_not_a_byte_more(
     assert bytes(map(int, octets)) == expected.path.encode()
 
 
-@each
+@each_one
 def test_it_runs_as_its_own_user_in_its_own_directory(
     objects: dict[str, Object], fresh: dict[str, Machine], expected: Expected
 ) -> None:
@@ -149,7 +151,7 @@ def test_it_runs_as_its_own_user_in_its_own_directory(
     assert objects[expected.name]["status"]["path"] == expected.path
 
 
-@each
+@each_one
 def test_units_drop_ins_and_environment_are_in_their_places(
     objects: dict[str, Object], fresh: dict[str, Machine], expected: Expected
 ) -> None:
@@ -184,7 +186,7 @@ def test_the_template_knows_neither_game_nor_instance(
     assert SECOND_ID not in text
 
 
-@each
+@each_one
 def test_its_port_is_bound_by_its_own_control_group(
     objects: dict[str, Object], fresh: dict[str, Machine], expected: Expected
 ) -> None:
@@ -196,7 +198,7 @@ def test_its_port_is_bound_by_its_own_control_group(
     assert found["address"] == f"{machine.host.address}:{expected.port}"
 
 
-@each
+@each_one
 def test_the_status_has_what_the_machine_has(
     objects: dict[str, Object], fresh: dict[str, Machine], expected: Expected
 ) -> None:
@@ -233,22 +235,27 @@ def test_the_hosts_say_what_they_are(
         )
 
 
-def test_applying_again_changes_nothing_on_the_machines_and_writes_no_status(
+def test_applying_again_and_passes_that_are_asked_for_change_nothing_on_the_machines(
     lab: Lab, applied: Operator, kubectl: Kubectl, fresh: dict[str, Machine]
 ) -> None:
-    def all_managed() -> dict[str, object]:
-        return {n: (m.managed(), m.main_pids()) for n, m in fresh.items()}
+    def all_managed() -> dict[str, dict[str, str]]:
+        return {name: machine.managed() for name, machine in fresh.items()}
 
-    before = all_managed()
-    assert all(len(files) >= 4 for files, _ in before.values())  # type: ignore[misc,arg-type]
+    def all_pids() -> dict[str, dict[str, int]]:
+        return {name: machine.main_pids() for name, machine in fresh.items()}
+
+    files, pids = all_managed(), all_pids()
+    # Two instances: a template, and four files each.
+    assert len(files["host-a"]) == 9
     reloads = {name: _reloads(machine) for name, machine in fresh.items()}
-    stamp = str(kubectl.get("gi", "arena", "-n", "games")["metadata"]["generation"])
     kubectl("apply", "-k", lab.folder / "samples")
-    for name in ("arena", "arena-pvp", "arena-b"):
-        argv = ("annotate", "gi", name, f"warlock.dev/reconcile=again-{stamp}", "--overwrite")
+    for expected in EXPECTED:
+        argv = ("annotate", "gi", expected.name, "warlock.dev/reconcile=once-more")
         kubectl("-n", "games", *argv)
-    kubectl("wait", "--for=condition=Ready", "--timeout=30s", "gi", "--all", "-n", "games")
-    assert all_managed() == before
+    for name, machine in fresh.items():
+        wait_for(partial(_tried_again, machine), 30.0, f"the passes that were asked for on {name}")
+    assert all_managed() == files
+    assert all_pids() == pids
     assert {name: _reloads(machine) for name, machine in fresh.items()} == reloads
 
 
@@ -256,7 +263,7 @@ def test_the_operator_was_refused_nothing_and_used_its_own_account_alone(
     lab: Lab, applied: Operator
 ) -> None:
     account_name = f"system:serviceaccount:{account.NAMESPACE}:{account.NAME}"
-    assert lab.cluster is not None
+    assert isinstance(lab.cluster, Cluster)
     entries = [json.loads(line) for line in lab.cluster.audit_log.read_text().splitlines()]
     mine = [entry for entry in entries if entry["user"]["username"] == account_name]
     assert mine
@@ -265,6 +272,13 @@ def test_the_operator_was_refused_nothing_and_used_its_own_account_alone(
 
 def test_the_token_is_for_the_owner_of_the_file_alone(applied: Operator) -> None:
     assert stat.S_IMODE(applied.kubeconfig.stat().st_mode) == 0o600
+
+
+def _tried_again(machine: Machine) -> bool:
+    """Whether the machine's own record has the request of every instance on it."""
+    ledger = json.loads(machine.read("/var/lib/warlock/ledger/ledger.json"))["ledger"]
+    asked = [each for each in ledger["instances"] if each.get("reconcile") == "once-more"]
+    return len(asked) == sum(each.host == machine.name for each in EXPECTED)
 
 
 def _reloads(machine: Machine) -> int:

@@ -56,7 +56,7 @@ def condition(found: Object, kind: str) -> Object:
 
 def is_true(found: Object, kind: str) -> bool:
     """Whether the condition is True."""
-    return condition(found, kind).get("status") == "True"
+    return bool(condition(found, kind).get("status") == "True")
 
 
 def reason(found: Object, kind: str = "Ready") -> str:
@@ -152,7 +152,7 @@ def ready(found: Object) -> bool:
 
 def running(found: Object) -> bool:
     """Whether its state is Running."""
-    return found.get("status", {}).get("state") == "Running"
+    return bool(found.get("status", {}).get("state") == "Running")
 
 
 @dataclass(frozen=True)

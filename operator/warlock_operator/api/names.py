@@ -57,9 +57,6 @@ class Annotation(StrEnum):
     ACCEPT_HOST = f"{GROUP}/accept-host"
     """On a GameHost, ``<machine-id>``: this other machine at that address is right."""
 
-    REMOVE_ORPHAN = f"{GROUP}/remove-orphan"
-    """On a GameHost, ``<guid>/<instance_id>``: remove this orphan from the machine."""
-
 
 class ConditionType(StrEnum):
     """Types of conditions. Ready, Reconciling and Stalled mean what kstatus says they mean."""

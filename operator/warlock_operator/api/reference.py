@@ -51,11 +51,6 @@ _ANNOTATIONS = {
         "`<machine-id>`",
         "Accept another machine at the address.",
     ),
-    Annotation.REMOVE_ORPHAN: (
-        "GameHost",
-        "`<guid>/<instance_id>`",
-        "Remove an orphan, one of `status.orphans`, from the machine; its files stay.",
-    ),
 }
 
 

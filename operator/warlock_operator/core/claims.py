@@ -70,7 +70,7 @@ class Claims:
         """ledger: the host's; its holders come before everybody."""
         self._held: dict[Thing, str] = {}
         self._owners: dict[str, str] = {}
-        for entry in ledger.instances:
+        for entry in sorted(ledger.instances, key=lambda each: each.key):
             owner = f"{entry.namespace}/{entry.name}"
             self._owners[entry.key] = owner
             want = Want(

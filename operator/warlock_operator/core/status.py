@@ -237,7 +237,10 @@ class _Teller:
         if not self.view.visited:
             reason = error.reason if error else Reason.NOT_VISITED
             text = str(error) if error else "the host has not been visited yet"
-            return _Judgement(UNKNOWN, True, False, reason, text, InstanceState.PENDING)
+            # What an earlier process has seen running is not to be set up for the first time.
+            fresh = self.previous.state in (None, InstanceState.PENDING)
+            state = InstanceState.PENDING if fresh else InstanceState.UNKNOWN
+            return _Judgement(UNKNOWN, True, False, reason, text, state)
         if self.view.out_of_sight:
             text = f"the host is out of sight: {error}" if error else "the host is out of sight"
             return _Judgement(UNKNOWN, True, False, Reason.NOT_SEEN, text, InstanceState.UNKNOWN)

@@ -160,6 +160,12 @@ class Conversation:
         elif isinstance(frame, Fault) and not self._hello.done():
             self.end(error_of(frame))  # it can't look at its host, says why, and ends
         elif isinstance(frame, _PUSHED):
+            # In its turn: whoever waits for an answer that came before it is woken first, or news
+            # would be overwritten by an older report of the same units.
+            asyncio.get_running_loop().call_soon(self._push, frame)
+
+    def _push(self, frame: Pushed) -> None:
+        if self._over is None:
             self._on_frame(frame)
 
     def _greet(self, hello: Hello) -> None:

@@ -43,6 +43,7 @@ def lifecycle(socket):
     before = manager.list_units(units)
     started = manager.start(units, LIMIT_SECONDS)
     states = manager.states([*units, "hands@none.service"])
+    commands = sorted({comm(one.main_pid) for one in states.values() if one.main_pid})
     short = manager.running(manager.list_matching(["hands@*.service"]).values())
     restarted = manager.restart(units[:5], LIMIT_SECONDS)
     again = manager.states(units)
@@ -52,7 +53,7 @@ def lifecycle(socket):
         "started": sorted({one.result for one in started.values()}),
         "active": sum(one.active_state == "active" for one in states.values()),
         "pids": len({one.main_pid for one in states.values()}),
-        "commands": sorted({comm(one.main_pid) for one in states.values() if one.main_pid}),
+        "commands": commands,
         "short_is_long": all(
             (s.main_pid, s.n_restarts, s.active_enter_monotonic_usec, s.state_change_usec)
             == (t.main_pid, t.n_restarts, t.active_enter_monotonic_usec, t.state_change_usec)
@@ -222,7 +223,7 @@ def last_words():
         manager.start([unit], LIMIT_SECONDS)
         ids.append(manager.states([unit])[unit].invocation_id)
     lines, deadline = (), time.monotonic() + LIMIT_SECONDS
-    while not lines and time.monotonic() < deadline:
+    while not any(ids[1] in line for line in lines) and time.monotonic() < deadline:
         lines = journal.last_lines(unit, ids[1])
     return {
         "ids": len(set(ids)),

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from warlock_operator.kube.credentials import Login
 
-HOP_BY_HOP = {"transfer-encoding", "content-length", "content-encoding", "connection", "host"}
+HOP_BY_HOP = {"transfer-encoding", "content-length", "connection", "host"}
 
 
 @dataclass
@@ -118,7 +118,7 @@ class Proxy:
         sent = self._session.request(
             request.method,
             self.login.server + request.path_qs,
-            data=await request.read(),
+            data=await request.read() or None,  # an empty body would get a type of its own
             headers=headers,
         )
         async with sent as answer:

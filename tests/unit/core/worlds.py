@@ -19,6 +19,7 @@ World = list[tuple[Kind, Raw]]
 
 GUID = "6c1f5a0e-5a0b-4d57-9f0e-6f6f70656e61"
 OTHER_GUID = "700798f0-35be-bc6c-da84-62c510dfbd06"
+_GAME, _HOST = sample("Game"), sample("GameHost")
 IDS = (None, "550e8400-e29b-41d4-a716-446655440000")
 PATHS = (None, "/opt/a", "/opt/a/b", "/etc/x")
 ADDRESS = "198.18.1.1"
@@ -38,7 +39,7 @@ def meta(name: str, uid: str, age: int = 0, **more: Any) -> Raw:
 
 def game(guid: str = GUID, name: str = "openarena") -> Raw:
     """A Game whose units have its own name."""
-    made = copy.deepcopy(sample("Game"))
+    made = copy.deepcopy(_GAME)
     made["metadata"] = meta(name, f"uid-{name}")
     made["spec"]["guid"] = guid
     made["spec"]["services"][0]["name"] = f"warlock-{name}"
@@ -47,7 +48,7 @@ def game(guid: str = GUID, name: str = "openarena") -> Raw:
 
 def host(name: str = "host-a", address: str = ADDRESS, **spec: Any) -> Raw:
     """A GameHost with four ports and one root."""
-    made = copy.deepcopy(sample("GameHost"))
+    made = copy.deepcopy(_HOST)
     made["metadata"] = meta(name, f"uid-{name}", finalizers=[FINALIZER])
     made["spec"].update(
         address=address, ports={"ranges": [{"from": 27960, "to": 27963}]}, pathRoots=["/opt"]

@@ -1,0 +1,96 @@
+"""What the scenarios look at beside objects and machines: audit log, journal, ledger, events."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from demokit import account
+from labkit.cluster import Cluster
+from labkit.lab import Lab
+from tests.e2e.world import Machine, Namespace, Object, wait_for
+
+LEDGER = "/var/lib/warlock/ledger"
+_ACCOUNT = f"system:serviceaccount:{account.NAMESPACE}:{account.NAME}"
+_READS = ("get", "list", "watch")
+
+
+@contextmanager
+def writes_of_operator(lab: Lab) -> Iterator[list[str]]:
+    """Fill a list with what the operator wrote meanwhile: verb and address; not its own Lease."""
+    assert isinstance(lab.cluster, Cluster)
+    log, found = lab.cluster.audit_log, list[str]()
+    begin = log.stat().st_size
+    yield found
+    with log.open() as stream:
+        stream.seek(begin)
+        entries = [json.loads(line) for line in stream if line.endswith("\n")]
+    found += [
+        f"{each['verb']} {each['requestURI']}"
+        for each in entries
+        if each["user"]["username"] == _ACCOUNT
+        and each["verb"] not in _READS
+        and each.get("objectRef", {}).get("resource") not in ("leases", "selfsubjectreviews")
+    ]
+
+
+def ledger_text(machine: Machine) -> str:
+    """Give the whole ledger as it lies on the machine."""
+    return machine.shell(f"cat {LEDGER}/* 2>/dev/null", check=False)
+
+
+def until_passed(machine: Machine, instance_id: str, request: str) -> None:
+    """Return when the ledger says that a pass has done what the reconcile annotation asks for."""
+    wait_for(
+        lambda: f'"{request}"' in ledger_text(machine),
+        30.0,
+        f"a pass over {instance_id} for {request}",
+        lambda: ledger_text(machine),
+    )
+
+
+def own_files(machine: Machine, instance_id: str) -> dict[str, str]:
+    """Give the managed files of one instance; not the template that others share."""
+    marks = (f"@{instance_id}.", f".{instance_id}.env")
+    return {
+        path: facts for path, facts in machine.managed().items() if any(m in path for m in marks)
+    }
+
+
+def reloads(machine: Machine) -> int:
+    """How often systemd has re-read its files, as its journal says."""
+    said = machine.run(
+        "journalctl", "-q", "-o", "cat", "_PID=1", "--grep", "^Reloading", check=False
+    )
+    return len(said.splitlines())
+
+
+def starts(machine: Machine, unit: str) -> int:
+    """How often systemd has started the unit, as its journal says."""
+    said = machine.run(
+        "journalctl", "-q", "-o", "cat", "_PID=1", "-u", unit, "--grep", "^Started", check=False
+    )
+    return len(said.splitlines())
+
+
+def wait_event(namespace: Namespace, name: str, reason: str, seconds: float = 30.0) -> Object:
+    """Give the newest Event of that reason about the instance."""
+
+    def newest() -> Object:
+        found = [event for event in namespace.events(name) if event["reason"] == reason]
+        return found[-1] if found else {}
+
+    return wait_for(newest, seconds, f"an Event {reason} about {name}")
+
+
+def kill_agent(machine: Machine) -> None:
+    """Kill every agent on the machine without warning."""
+    # The brackets keep the shell that asks from being found.
+    machine.shell("for pid in $(pgrep -f 'warlock/agent/.*[p]yz serve'); do kill -9 $pid; done")
+
+
+def let_pass(seconds: float) -> None:
+    """Let time pass on purpose: the moment of a fault is what a test varies."""
+    time.sleep(seconds)
