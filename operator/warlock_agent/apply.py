@@ -228,12 +228,23 @@ class _Pass:
         occupied = self._occupied(step)
         if occupied:
             return Failure("PathOccupied", occupied)
+        # The owner comes last: it is what the planner looks at, so a directory that was left
+        # without its marker is made again.
+        if self._tree.signature(step.path, trusted=step.root) is None:
+            self._tree.make_directory(step.path, 0o700, 0, 0, trusted=step.root)
+        self._ensure_marker(step)
         self._tree.make_directory(step.path, step.mode, user.uid, user.gid, trusted=step.root)
+        return None
+
+    def _ensure_marker(self, step: EnsureDirectory) -> None:
+        for name in self._tree.names(step.path, trusted=step.root):
+            # Of an agent that was killed before it could rename it.
+            if name.startswith(f".{names.MARKER_FILE}.") and name.endswith(".tmp"):
+                self._tree.remove(f"{step.path}/{name}", trusted=step.root)
         marker = f"{step.path}/{names.MARKER_FILE}"
         if self._tree.signature(marker, trusted=step.root) is None:
             content = f"{step.marker}\n".encode()
             self._tree.write(NewFile(marker, content, 0o644), trusted=step.root)
-        return None
 
     def _occupied(self, step: EnsureDirectory) -> str:
         """Say what is in the way; looked at again here, since the plan's look may be old."""
