@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -83,14 +82,3 @@ def wait_event(namespace: Namespace, name: str, reason: str, seconds: float = 30
         return found[-1] if found else {}
 
     return wait_for(newest, seconds, f"an Event {reason} about {name}")
-
-
-def kill_agent(machine: Machine) -> None:
-    """Kill every agent on the machine without warning."""
-    # The brackets keep the shell that asks from being found.
-    machine.shell("for pid in $(pgrep -f 'warlock/agent/.*[p]yz serve'); do kill -9 $pid; done")
-
-
-def let_pass(seconds: float) -> None:
-    """Let time pass on purpose: the moment of a fault is what a test varies."""
-    time.sleep(seconds)
