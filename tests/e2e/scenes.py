@@ -16,21 +16,30 @@ _ACCOUNT = f"system:serviceaccount:{account.NAMESPACE}:{account.NAME}"
 _READS = ("get", "list", "watch")
 
 
+def audit_position(lab: Lab) -> int:
+    """Say where the audit log ends by now, in bytes."""
+    assert isinstance(lab.cluster, Cluster)
+    return lab.cluster.audit_log.stat().st_size
+
+
+def requests_of_operator(lab: Lab, begin: int) -> list[Object]:
+    """Give the audit log's entries of the operator's account from the position *begin* on."""
+    assert isinstance(lab.cluster, Cluster)
+    with lab.cluster.audit_log.open() as stream:
+        stream.seek(begin)
+        entries = [json.loads(line) for line in stream if line.endswith("\n")]
+    return [each for each in entries if each["user"].get("username") == _ACCOUNT]
+
+
 @contextmanager
 def writes_of_operator(lab: Lab) -> Iterator[list[str]]:
     """Fill a list with what the operator wrote meanwhile: verb and address; not its own Lease."""
-    assert isinstance(lab.cluster, Cluster)
-    log, found = lab.cluster.audit_log, list[str]()
-    begin = log.stat().st_size
+    begin, found = audit_position(lab), list[str]()
     yield found
-    with log.open() as stream:
-        stream.seek(begin)
-        entries = [json.loads(line) for line in stream if line.endswith("\n")]
     found += [
         f"{each['verb']} {each['requestURI']}"
-        for each in entries
-        if each["user"]["username"] == _ACCOUNT
-        and each["verb"] not in _READS
+        for each in requests_of_operator(lab, begin)
+        if each["verb"] not in _READS
         and each.get("objectRef", {}).get("resource") not in ("leases", "selfsubjectreviews")
     ]
 

@@ -19,9 +19,9 @@ from demokit import account, overlay, watching
 from demokit.kubectl import Kubectl
 from demokit.operator import Operator
 from labkit import progress
-from labkit.cluster import Cluster
 from labkit.lab import Lab
 from tests.conftest import MakeHost, MakeOperator
+from tests.e2e import scenes
 from tests.e2e.conftest import wait_host
 from tests.e2e.world import GUID, SERVICE, Machine, Object, condition, wait_for
 from warlock_agent import names
@@ -78,8 +78,18 @@ def fresh(lab_hosts: MakeHost) -> dict[str, Machine]:
 
 
 @pytest.fixture(scope="module")
+def begin(lab: Lab) -> int:
+    """Where the audit log ends before the operator starts: earlier suites use its account too."""
+    return scenes.audit_position(lab)
+
+
+@pytest.fixture(scope="module")
 def applied(
-    lab: Lab, kubectl: Kubectl, fresh: dict[str, Machine], operator_process: MakeOperator
+    lab: Lab,
+    begin: int,
+    kubectl: Kubectl,
+    fresh: dict[str, Machine],
+    operator_process: MakeOperator,
 ) -> Iterator[Operator]:
     """The samples, applied, and everything done that follows from it."""
     hosts = [machine.host for machine in fresh.values()]
@@ -247,7 +257,7 @@ def test_applying_again_and_passes_that_are_asked_for_change_nothing_on_the_mach
     files, pids = all_managed(), all_pids()
     # Two instances: a template, and four files each.
     assert len(files["host-a"]) == 9
-    reloads = {name: _reloads(machine) for name, machine in fresh.items()}
+    reloads = {name: scenes.reloads(machine) for name, machine in fresh.items()}
     kubectl("apply", "-k", lab.folder / "samples")
     for expected in EXPECTED:
         argv = ("annotate", "gi", expected.name, "warlock.dev/reconcile=once-more")
@@ -256,16 +266,13 @@ def test_applying_again_and_passes_that_are_asked_for_change_nothing_on_the_mach
         wait_for(partial(_tried_again, machine), 30.0, f"the passes that were asked for on {name}")
     assert all_managed() == files
     assert all_pids() == pids
-    assert {name: _reloads(machine) for name, machine in fresh.items()} == reloads
+    assert {name: scenes.reloads(machine) for name, machine in fresh.items()} == reloads
 
 
 def test_the_operator_was_refused_nothing_and_used_its_own_account_alone(
-    lab: Lab, applied: Operator
+    lab: Lab, begin: int, applied: Operator
 ) -> None:
-    account_name = f"system:serviceaccount:{account.NAMESPACE}:{account.NAME}"
-    assert isinstance(lab.cluster, Cluster)
-    entries = [json.loads(line) for line in lab.cluster.audit_log.read_text().splitlines()]
-    mine = [entry for entry in entries if entry["user"].get("username") == account_name]
+    mine = scenes.requests_of_operator(lab, begin)
     assert mine
     assert not [entry for entry in mine if entry.get("responseStatus", {}).get("code") == 403]
 
@@ -279,11 +286,3 @@ def _tried_again(machine: Machine) -> bool:
     ledger = json.loads(machine.read("/var/lib/warlock/ledger/ledger.json"))["ledger"]
     asked = [each for each in ledger["instances"] if each.get("reconcile") == "once-more"]
     return len(asked) == sum(each.host == machine.name for each in EXPECTED)
-
-
-def _reloads(machine: Machine) -> int:
-    """How often systemd has re-read its files, as its journal says."""
-    text = machine.run(
-        "journalctl", "-q", "-o", "cat", "_PID=1", "--grep", "^Reloading", check=False
-    )
-    return len(text.splitlines())

@@ -88,10 +88,10 @@ def arena(neighbour: Namespace, namespace: Namespace, machine: Machine) -> Itera
 @pytest.fixture
 def quiet(operator: Operator, arena: Arena) -> Operator:
     """The operator, taking its time with measurements: those may move between two looks."""
+    arena.namespace.wait("arena", lambda found: found["status"].get("players"), "players are known")
     operator.stop()
     operator.start({**QUICK, "WARLOCK_STATUS_MEASUREMENT_SECONDS": "600"})
     operator.wait_ready()
-    arena.namespace.wait("arena", lambda found: found["status"].get("players"), "players are known")
     arena.namespace.annotate("arena", reconcile="first")
     scenes.until_passed(arena.machine, arena.instance_id, "first")
     return operator

@@ -54,7 +54,7 @@ def due(
     Args:
         written: the status that the object is known to have; None: unknown, so write.
         now: monotonic seconds.
-        written_at: when this process wrote last; ``-inf`` where it never did.
+        written_at: when it was written last, or found written; ``-inf`` where it never was.
     """
     if written is None or _states(written) != _states(wanted):
         return Due(now, Lane.STATE)

@@ -82,8 +82,10 @@ class StatusWriter:
         """
         Tell what status an object has that nothing was published for yet.
 
-        So a restarted operator writes nothing where the status is right already. Without
-        effect on an object that this process has published a status of.
+        So a restarted operator writes nothing where the status is right already. When it was
+        written is not known: its measurements wait for their whole period, or every restart
+        would be a write an object. Without effect on an object that this process has published
+        a status of.
         """
         if ref.uid not in self._entries:
             self._known[ref.uid] = status or {}
@@ -99,6 +101,8 @@ class StatusWriter:
         if entry is None:
             known = self._known.pop(ref.uid, None)
             entry = self._entries[ref.uid] = _Entry(ref, status, written=known)
+            if known:
+                entry.written_at = self._clock()
         elif entry.plan is not None:
             self.counters.coalesced += 1
         entry.wanted = status

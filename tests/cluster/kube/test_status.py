@@ -99,6 +99,23 @@ async def test_a_restarted_operator_that_finds_all_well_writes_nothing(
     assert proxy.count("PATCH") == 1
 
 
+async def test_after_a_restart_measurements_wait_for_their_period(
+    admin: KubeClient, proxied: KubeClient, proxy: Proxy, make: Any, inventory: Inventory
+) -> None:
+    fresh, known = await make("fresh"), await make("known")
+    await admin.apply_status(known, status(1, metrics={"cpuMillicores": 900}))
+    proxied.settings = replace(FAST, status_measurement_seconds=600.0)
+    writer = StatusWriter(proxied, inventory.uid)
+    async with running(writer.run()):
+        for ref in (fresh, known):
+            writer.prime(ref, await shown(admin, ref))
+            writer.publish(ref, status(1, metrics={"cpuMillicores": 5}))
+        await until(lambda: writer.counters.writes, "the one that shows nothing yet")
+        assert await writer.flush(10)
+    assert (await shown(admin, known))["metrics"] == {"cpuMillicores": 900}
+    assert proxy.count("PATCH") == writer.counters.writes == 1
+
+
 async def test_under_a_storm_of_refusals_every_newest_status_arrives_serially(
     admin: KubeClient, proxied: KubeClient, proxy: Proxy, make: Any, inventory: Inventory
 ) -> None:
