@@ -36,7 +36,7 @@ class Authority:
     machine_id: the machine that is meant; empty on the very first visit.
     take_over: value of the take-over annotation, ``<owner displaced>/<anything new>``, or empty.
     replaces: uid of the GameHost that the ledger names, where the operator knows that it exists no
-        longer (its lists were complete when it looked), or empty.
+        longer (its lists were complete when it looked) or is another machine by now, or empty.
     """
 
     owner: str

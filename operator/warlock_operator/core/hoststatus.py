@@ -97,8 +97,8 @@ def _with_hello(
     trusted = item.object is not None and not item.object.spec.ssh.host_keys
     return made.model_copy(
         update={
-            # Pinned: another machine at the address does not become this one by answering.
-            "machine_id": made.machine_id or view.observed.machine_id,
+            # Only a machine that was known, or was accepted, is greeted: see the worker.
+            "machine_id": view.observed.machine_id or made.machine_id,
             "facts": HostFacts(
                 os=facts.os,
                 kernel=facts.kernel,

@@ -21,7 +21,7 @@ from warlock_agent.model import Authority, DesiredHost, ObservedUnit, StepResult
 from warlock_agent.plan import orphans_of
 from warlock_agent.wire import Fault, OperationChanged, Sample, UnitsChanged
 from warlock_operator import log as fields
-from warlock_operator.api.names import Annotation
+from warlock_operator.api.names import Annotation, Kind
 from warlock_operator.api.v1alpha1.instancestatus import Metrics
 from warlock_operator.core.backoff import backoff
 from warlock_operator.core.desired import HostDecision, Verdict, desired_host, key_of
@@ -176,16 +176,24 @@ class HostWorker:
     def _authority(self, item: HostItem) -> Authority:
         leader = self._around.leader
         ledger = self.sight.view.observed.ledger
-        known = {host.uid for host in self._around.inventory.hosts()}
+        machine_id = self.sight.view.observed.machine_id
         return Authority(
             owner=leader.owner,
             token=leader.token,
             holder=leader.holder,
             host_uid=item.uid,
-            machine_id=self.sight.view.observed.machine_id,
+            machine_id=machine_id,
             take_over=item.meta.annotation(Annotation.TAKE_OVER),
-            replaces=ledger.host_uid if ledger.host_uid not in known else "",
+            replaces="" if self._is_machine(ledger.host_uid, machine_id) else ledger.host_uid,
         )
+
+    def _is_machine(self, host_uid: str, machine_id: str) -> bool:
+        """Say whether there is a GameHost of that uid, and it is not known for another machine."""
+        item = self._around.inventory.get(Kind.GAME_HOST, host_uid)
+        if item is None:
+            return False
+        shown = self._around.publisher.shown(item)
+        return not shown or shown.machine_id in ("", machine_id)
 
     async def _hold_instances(self) -> DesiredHost:
         """

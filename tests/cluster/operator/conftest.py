@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -26,8 +27,16 @@ from tests.cluster.kube.conftest import (  # noqa: F401  # fixtures of that suit
 from tests.cluster.kube.proxy import Proxy
 from tests.unit.core.worlds import GUID, Raw, game, host, instance
 from warlock_operator import process
+from warlock_operator.errors import Conflict, ObjectGone
 from warlock_operator.kube.client import KubeClient
-from warlock_operator.kube.refs import GAME, GAME_HOST, GAME_INSTANCE, SECRET, Resource
+from warlock_operator.kube.refs import (
+    GAME,
+    GAME_HOST,
+    GAME_INSTANCE,
+    NAMESPACE,
+    SECRET,
+    Resource,
+)
 from warlock_operator.settings import Settings
 from warlock_operator.transport.fixture import FixtureLinks
 from warlock_operator.transport.machine import Machine
@@ -111,6 +120,26 @@ class Cluster:
     async def instance(self, name: str = "a", **spec: Any) -> Raw:
         """Make a GameInstance on host-a."""
         return await self.create(GAME_INSTANCE, instance(name, **spec))
+
+    async def elsewhere(self) -> Cluster:
+        """The same cluster, seen from a second namespace."""
+        other = copy.copy(self)
+        other.namespace = f"{self.namespace}-other"
+        with contextlib.suppress(Conflict):
+            await self.api.create(NAMESPACE, None, {"metadata": {"name": other.namespace}})
+        return other
+
+    async def gone(self, name: str = "a", resource: Resource = GAME_INSTANCE) -> None:
+        """Wait until an object is no more."""
+
+        async def absent() -> bool:
+            try:
+                await self.seen(name, resource)
+            except ObjectGone:
+                return True
+            return False
+
+        await until(absent, f"{name} is gone")
 
     async def seen(self, name: str = "a", resource: Resource = GAME_INSTANCE) -> Raw:
         """The object as it is now."""
@@ -197,6 +226,8 @@ class Cluster:
                     await self.api.merge(resource, place or None, name, patch)
                 with contextlib.suppress(Exception):
                     await self.api.request("DELETE", resource.path(place or None, name))
+        with contextlib.suppress(ObjectGone):
+            await self.api.request("DELETE", NAMESPACE.path(None, f"{self.namespace}-other"))
 
 
 KEY = {

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.operator.conftest import Cluster, plain_game
-from tests.unit.core.worlds import Raw
+from tests.cluster.operator.conftest import GUID, KEY, Cluster, plain_game
+from tests.unit.core.worlds import ADDRESS, Raw, host
 from warlock_operator.kube.refs import GAME, GAME_HOST, NAMESPACE
 
 VARIABLES = [{"name": "LEVEL", "default": "1", "pattern": "^[0-9]$"}]
@@ -27,6 +27,17 @@ CASES: list[tuple[str, Raw, Raw, str, Raw]] = [
     (
         "NamespaceNotAdmitted", {}, {"namespaceSelector": {"matchLabels": {"tenant": "x"}}},
         "namespace", {"metadata": {"labels": {"tenant": "x"}}},
+    ),
+    (
+        "UndeclaredPort", {"ports": [{"name": "rcon", "port": 27963}]}, {}, "game",
+        {"spec": {"ports": [*plain_game()["spec"]["ports"], {"name": "rcon", "protocol": "TCP"}]}},
+    ),
+    (
+        "VariableMismatch", {"env": [{"name": "MAP", "value": "No Such Map"}]}, {}, "game",
+        {"spec": {"variables": [
+            {**each, "pattern": "^[A-Za-z0-9_ ]+$" if each["name"] == "MAP" else each["pattern"]}
+            for each in plain_game()["spec"]["variables"]
+        ]}},
     ),
     ("UndeclaredVariable", {"env": [{"name": "LEVEL", "value": "7"}]}, {}, "game", variables()),
     ("HostUnschedulable", {}, {"unschedulable": True}, "host", {"spec": {"unschedulable": False}}),
@@ -50,6 +61,70 @@ async def test_it_is_stalled_with_its_reason_and_heals(
         await cluster.edit(resource, name, cure)
     await cluster.wait_ready()
     await cluster.wait_condition("Stalled", "False")
+
+
+async def test_an_unknown_host_is_said_and_heals_when_it_comes(cluster: Cluster) -> None:
+    await cluster.create(GAME, plain_game())
+    await cluster.start()
+    await cluster.instance()
+    said = await cluster.wait_condition("Stalled", "True", "HostNotFound")
+    assert "host-a" in said["message"]
+    await cluster.create(GAME_HOST, host(**KEY))
+    await cluster.wait_ready()
+
+
+async def test_an_unknown_game_is_said_and_heals_when_it_comes(cluster: Cluster) -> None:
+    await cluster.create(GAME_HOST, host(**KEY))
+    await cluster.start()
+    await cluster.instance()
+    said = await cluster.wait_condition("Stalled", "True", "GameNotFound")
+    assert GUID in said["message"]
+    await cluster.create(GAME, plain_game())
+    await cluster.wait_ready()
+
+
+async def test_an_address_of_two_hosts_is_ambiguous_until_one_has_another(
+    cluster: Cluster,
+) -> None:
+    await cluster.furnish()
+    await cluster.start()
+    await cluster.wait_condition("Ready", "True", name="host-a", resource=GAME_HOST)
+    await cluster.create(GAME_HOST, host("host-b", **KEY))
+    await cluster.instance(host=ADDRESS)
+    said = await cluster.wait_condition("Stalled", "True", "AmbiguousHost")
+    assert "host-a, host-b" in said["message"]
+    await cluster.edit(GAME_HOST, "host-b", {"spec": {"address": "198.18.1.2"}})
+    await cluster.wait_ready()
+
+
+async def test_of_two_hosts_of_one_machine_the_second_sends_nothing_until_the_first_is_another(
+    cluster: Cluster,
+) -> None:
+    await cluster.furnish()
+    await cluster.start()
+    await cluster.wait_condition("Ready", "True", name="host-a", resource=GAME_HOST)
+    await cluster.create(GAME_HOST, host("host-b", **KEY))
+    said = await cluster.wait_condition("Stalled", "True", "DuplicateHost", "host-b", GAME_HOST)
+    first = (await cluster.seen("host-a", GAME_HOST))["metadata"]["uid"]
+    assert first in said["message"]
+    assert cluster.machine.state.ledger.host_uid == first
+    # The first one's address is edited to another machine: that one is not taken for the known one.
+    other = cluster.links.machine_at("198.18.1.2")
+    await cluster.edit(GAME_HOST, "host-a", {"spec": {"address": "198.18.1.2"}})
+    said = await cluster.wait_condition("Stalled", "True", "HostReplaced", "host-a", GAME_HOST)
+    assert other.state.machine_id in said["message"]
+    assert (other.passes, other.changes) == (0, 0)
+    accept = {"warlock.dev/accept-host": other.state.machine_id}
+    await cluster.edit(GAME_HOST, "host-a", {"metadata": {"annotations": accept}})
+    await cluster.wait_condition("Ready", "True", name="host-a", resource=GAME_HOST)
+    found = await cluster.seen("host-a", GAME_HOST)
+    assert found["status"]["machineID"] == other.state.machine_id
+    await cluster.edit(
+        GAME_HOST, "host-b", {"metadata": {"annotations": {"warlock.dev/reconcile": "now"}}}
+    )
+    await cluster.wait_condition("Ready", "True", name="host-b", resource=GAME_HOST)
+    second = (await cluster.seen("host-b", GAME_HOST))["metadata"]["uid"]
+    assert cluster.machine.state.ledger.host_uid == second
 
 
 async def test_the_younger_of_two_games_is_a_duplicate_until_the_older_goes(
