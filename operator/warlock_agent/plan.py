@@ -10,7 +10,8 @@ its packages are missing        claim, user, directory; start or await the insta
 files differ                    claim, write, reload once if a unit file is among them
 it should be stopped            stop each unit that is not; the link that enables it is gone
 unit inactive                   start
-unit failed                     wait for the back-off, then reset and start
+unit failed, given up           wait for the back-off, then reset and start
+unit failed otherwise           start; where that was done just now, wait likewise
 unit runs another digest        restart
 unit is stopping                look again soon
 all is as it should be          no step
@@ -338,22 +339,22 @@ class _Planner:
             before = None
         elif before is not None and unit.active_state == "active":
             self.waits.append(retry.SETTLED_SECONDS)
+        found = "the unit was not running" if started == digest else ""
         if unit.active_state == "deactivating":
             self.waits.append(STOPPING_SECONDS)
         elif unit.active_state == "failed":
-            made = self._retry(key, unit, before, asked) or made
+            made = self._retry(key, unit, before, asked, found) or made
         elif unit.active_state == "inactive":
-            found = "the unit was not running" if started == digest else ""
             made.append(StartUnit(key, unit.unit, found))
         elif unit.main_pid and (started if unit.digest is None else unit.digest) != digest:
             made += [ResetFailed(key, unit.unit), RestartUnit(key, unit.unit)]
         return made
 
     def _retry(
-        self, key: str, unit: ObservedUnit, before: Optional[Retry], asked: bool
+        self, key: str, unit: ObservedUnit, before: Optional[Retry], asked: bool, found: str
     ) -> list[Step]:
-        """A failed unit gets a first wait, then a start whenever the wait is over."""
-        if before is None and not asked:
+        """A unit that was given up gets a first wait; then a start whenever the wait is over."""
+        if before is None and not asked and retry.gave_up(unit):
             first = self.now + retry.delay_seconds(0)
             self.waits.append(retry.delay_seconds(0))
             return [SetRetry(key, unit.unit, 1, first)]
@@ -362,7 +363,8 @@ class _Planner:
             return []
         attempts = before.attempts if before is not None else 0
         again = SetRetry(key, unit.unit, attempts + 1, self.now + retry.delay_seconds(attempts))
-        return [again, ResetFailed(key, unit.unit), StartUnit(key, unit.unit)]
+        by_hand = "" if retry.gave_up(unit) else found
+        return [again, ResetFailed(key, unit.unit), StartUnit(key, unit.unit, by_hand)]
 
     def _settled(self, unit: ObservedUnit) -> bool:
         since = unit.active_uptime_seconds

@@ -8,12 +8,25 @@ from __future__ import annotations
 
 from typing import Optional
 
-from .model import Retry
+from .model import ObservedUnit, Retry
 
 FIRST_SECONDS = 10
 CAP_SECONDS = 300
 SETTLED_SECONDS = 600
 """A unit that has run for so long has recovered; arbitrary, twice the longest wait."""
+
+CRASHES_OF_A_LOOP = 3
+"""A failed unit that was restarted so often has hit its start limit."""
+
+
+def gave_up(unit: ObservedUnit) -> bool:
+    """
+    Say whether systemd has given up a failed unit.
+
+    Ours have ``Restart=always``: one that failed otherwise was stopped by somebody, and its game
+    ended with a status that is none of success, as OpenArena does on SIGINT.
+    """
+    return unit.restarts >= CRASHES_OF_A_LOOP or unit.result == "start-limit-hit"
 
 
 def delay_seconds(attempts: int) -> int:

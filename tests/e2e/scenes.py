@@ -49,6 +49,12 @@ def ledger_text(machine: Machine) -> str:
     return machine.shell(f"cat {LEDGER}/* 2>/dev/null", check=False)
 
 
+def ledger_names(machine: Machine) -> list[str]:
+    """Give ``namespace/name`` of every instance that the machine's ledger has."""
+    ledger = json.loads(machine.read(f"{LEDGER}/ledger.json"))["ledger"]
+    return sorted(f"{each['namespace']}/{each['name']}" for each in ledger.get("instances", ()))
+
+
 def until_passed(machine: Machine, instance_id: str, request: str) -> None:
     """Return when the ledger says that a pass has done what the reconcile annotation asks for."""
     wait_for(

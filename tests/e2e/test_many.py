@@ -52,7 +52,7 @@ def test_an_end_leaves_files_user_and_neighbour_and_the_last_one_takes_the_templ
     assert machine.main_pid(instance_id) == 0
     assert not machine.bound(found["ports"][0]["port"])
     assert [path for path in managed_paths(instance_id) if machine.exists(path)] == []
-    assert instance_id not in scenes.ledger_text(machine)
+    assert scenes.ledger_names(machine) == [f"{namespace.name}/neighbour"]
     assert machine.read(f"{found['path']}/save") == "saved\n"
     assert machine.run("getent", "passwd", found["user"])
     told = scenes.wait_event(namespace, "arena", "Removed")

@@ -23,11 +23,9 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from warlock_agent import retry
 from warlock_agent.model import DesiredInstance, ObservedUnit
 from warlock_operator.api.names import InstanceState, Reason
-
-CRASHES_OF_A_LOOP = 3
-"""A failed unit that was restarted so often has hit its start limit."""
 
 MAIN_PROCESS_EXITED = "MainProcessExited"
 
@@ -102,7 +100,7 @@ def _failed(unit: ObservedUnit, wanted: bool) -> Running:
             f"{unit.unit} is stopped; {ended(unit)}",
             InstanceState.STOPPED,
         )
-    looping = unit.restarts >= CRASHES_OF_A_LOOP or unit.result == "start-limit-hit"
+    looping = retry.gave_up(unit)
     if looping:
         text = (
             f"{unit.unit}: {ended(unit)}, {unit.restarts} times in a row; it is tried again after "
