@@ -6,7 +6,7 @@ what is on the host                       reason                heals when
 ========================================  ====================  =========================
 the ledger has it for another object      HeldByAnother         that object is deleted
 its directory is not under a root         PathOutsideRoots      the GameHost's roots change
-the ledger has it at another path         PathMoved             spec.path is set back
+the ledger has it at another path         PathMoved             it is deleted and made anew
 another instance has path, unit or port   PathTaken, UnitTaken, that one goes
                                           PortTaken
 something that is not ours lies there     PathOccupied          it is moved away
@@ -109,8 +109,8 @@ def refusal_of(
             return Refusal(
                 key,
                 "PathMoved",
-                f"its files lie at {entry.path} on this host, not at {instance.path}; "
-                f"set spec.path to {entry.path}, or delete the GameInstance and create it anew",
+                f"its files lie at {entry.path} on this host, not at {instance.path}; delete the "
+                f"GameInstance and create it anew, with that spec.path to keep its files",
             )
     if not under_root(instance.path, roots):
         return Refusal(
