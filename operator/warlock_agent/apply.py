@@ -15,7 +15,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Optional, TypeVar, Union
+from typing import Any, Literal, Optional, TypeVar, Union
 
 from . import names, users
 from .dbus import DBusDisconnected, DBusError, DBusTimeout
@@ -24,6 +24,7 @@ from .ledger import LedgerFile
 from .marshal import DBusProtocolError
 from .model import Ledger, LedgerEntry, Retry, StepResult
 from .operations import Installer
+from .reasons import Reason
 from .steps import (
     PHASES,
     Claim,
@@ -54,7 +55,7 @@ START_WAIT_SECONDS = 5.0
 SYSTEMD_ERRORS = (DBusDisconnected, DBusTimeout, DBusProtocolError)
 _TEMPORARY = re.compile(r"\.(.+\.conf|.+\.env|.+\.app|.+@\.service)\.[0-9a-f]{12}\.tmp")
 """Of :mod:`files`, for the kinds of files that passes write."""
-_ERRNO_REASONS = {
+_ERRNO_REASONS: dict[int, Reason] = {
     errno.ENOSPC: "DiskFull",
     errno.EDQUOT: "DiskFull",
     errno.EROFS: "ReadOnlyFileSystem",
@@ -80,9 +81,9 @@ class Hands:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a step failed. reason: CamelCase, for the condition."""
+    """Why a step failed. reason: for the condition."""
 
-    reason: str
+    reason: Reason
     message: str
 
 
@@ -411,7 +412,7 @@ def _with_entries(ledger: Ledger, new: dict[str, LedgerEntry]) -> Ledger:
     return replace(ledger, instances=tuple(entries[key] for key in sorted(entries)))
 
 
-def _asked(reason: str, job: JobResult) -> Optional[Failure]:
+def _asked(reason: Reason, job: JobResult) -> Optional[Failure]:
     """What came of a job whose end is not awaited."""
     if job.result in ("done", "pending"):
         return None
@@ -426,7 +427,9 @@ def _os_failure(error: OSError) -> Failure:
     return Failure(_ERRNO_REASONS.get(error.errno or 0, "FileFailed"), str(error))
 
 
-def _result(step: Step, outcome: str, reason: str = "", message: str = "") -> StepResult:
+def _result(
+    step: Step, outcome: str, reason: Literal[Reason, ""] = "", message: str = ""
+) -> StepResult:
     return StepResult(
         type(step).__name__,
         target_of(step),

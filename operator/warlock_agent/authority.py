@@ -31,9 +31,10 @@ machine from each other for ever.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import Literal, Optional
 
 from .model import Authority, Ledger
+from .reasons import Misspoken, Reason
 
 TAKE_OVERS_KEPT = 100
 """Arbitrary: each is an annotation that a person wrote."""
@@ -43,7 +44,7 @@ TAKE_OVERS_KEPT = 100
 class Denial:
     """Why a frame must not change this machine. reason: of :class:`~.wire.Fault`."""
 
-    reason: str
+    reason: Literal[Reason, Misspoken]
     message: str
 
 

@@ -2,15 +2,17 @@
 What should be on a host, what is, and what a pass did: plain values, shared by operator and agent.
 
 Everything here crosses the wire (see :mod:`warlock_agent.wire`), so a field is a ``str``, ``int``,
-``bool``, ``None``, a tuple of those, or another class of this module. Units stand in the names.
-Times that are compared with each other are seconds of the host's own boot clock
-(``uptime_seconds``): a wrong wall clock must not hurt.
+``bool``, ``None``, a tuple of those, or another class of this module; a word of a closed list is a
+``str`` on the wire. Units stand in the names. Times that are compared with each other are seconds
+of the host's own boot clock (``uptime_seconds``): a wrong wall clock must not hurt.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Literal, Optional
+
+from .reasons import Reason
 
 DEFAULT_INSTANCE = "default"
 """The instance id of an instance that names none."""
@@ -407,7 +409,7 @@ class StepResult:
     target: str
     key: str
     outcome: str = "Done"
-    reason: str = ""
+    reason: Literal[Reason, ""] = ""
     message: str = ""
     found: str = ""
 
@@ -417,5 +419,5 @@ class Refusal:
     """Why the agent leaves an instance as it is. reason goes unchanged into the condition."""
 
     key: str
-    reason: str
+    reason: Reason
     message: str

@@ -30,6 +30,7 @@ from .model import (
     ObservedUnit,
     Refusal,
 )
+from .reasons import Reason
 
 
 def under_root(path: str, roots: Iterable[str]) -> bool:
@@ -84,7 +85,7 @@ class Holdings:
         return ""
 
 
-def _taken(key: str, reason: str, what: str, holder: str) -> Refusal:
+def _taken(key: str, reason: Reason, what: str, holder: str) -> Refusal:
     return Refusal(key, reason, f"{what} is held by instance {holder} on this host")
 
 

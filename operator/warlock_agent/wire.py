@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from typing import Any, Callable, Optional, Union, get_type_hints
+from typing import Any, Callable, Literal, Optional, Union, get_type_hints
 
 from .model import (
     Authority,
@@ -31,6 +31,7 @@ from .model import (
     StepResult,
     UnitSample,
 )
+from .reasons import Misspoken, Reason
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 """A host of 1,000 instances is about 2 MB; more than this is a fault, not a host."""
@@ -143,13 +144,11 @@ class Fault:
     """
     A request that was not carried out, or a line that was no request (then request is 0).
 
-    reason: CamelCase, unchanged into condition and log: ``OwnedByAnother``, ``StaleLeader``,
-    ``HostReplaced``, ``DuplicateHost``, ``HostBusy``, ``LedgerUnreadable``, ``UnknownRequest``,
-    ``BadFrame``, ``AgentFailed``.
+    reason: unchanged into condition and log, but for one that only a broken peer can cause.
     """
 
     request: int
-    reason: str
+    reason: Literal[Reason, Misspoken]
     message: str
 
 
@@ -339,6 +338,8 @@ def _reader(hint: Any) -> _Reader:
         made = _record(hint)
     elif origin is Union:
         made = _optional(_reader(args[0]))
+    elif origin is Literal:
+        made = _scalar(str)  # a newer peer may have more words than our list
     elif origin is tuple and args[-1] is Ellipsis:
         made = _many(_reader(args[0]))
     elif origin is tuple:

@@ -21,16 +21,20 @@ breaks users' alerts. Foreign exceptions are translated where their dependency i
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Final, NewType
+
+Failure = NewType("Failure", str)
+"""A reason that stands for a failure. Only an error's name is one, so that there is one list."""
 
 
 class OperatorError(Exception):
     """``reason`` goes unchanged into condition, event, log line and metric label."""
 
-    reason: ClassVar[str] = "OperatorError"
+    reason: ClassVar[Failure] = Failure("OperatorError")
 
     def __init_subclass__(cls) -> None:
-        cls.reason = cls.__name__
+        cls.reason = Failure(cls.__name__)
 
     def __init__(self, message: str = "") -> None:
         """
@@ -156,6 +160,10 @@ class StartFailed(TransientError):
     """systemd could not start the unit, or the start job failed."""
 
 
+class MainProcessExited(TransientError):
+    """The main process ended by itself; systemd starts it again, up to its start limit."""
+
+
 class CrashLoop(TransientError):
     """The process keeps ending by itself; started again after 10 s, doubling to 5 minutes."""
 
@@ -166,10 +174,6 @@ class PortInUse(TransientError):
 
 class PortNotBound(TransientError):
     """The unit runs, but listens on other ports than declared."""
-
-
-class NotSynced(TransientError):
-    """The operator has not seen every object yet, so no host may be converged."""
 
 
 # --- transient: the apiserver -------------------------------------------------------------
@@ -225,10 +229,6 @@ class InvalidObject(TerminalError):
     The object is not what its schema says: edited behind the schema's back, or a CRD of
     another version. The message names field, value and what would be right.
     """
-
-
-class UnknownFeature(TerminalError):
-    """The object asks for what this operator or that host can't do."""
 
 
 # --- terminal: what the object names ------------------------------------------------------
@@ -298,10 +298,6 @@ class UnitNameTaken(TerminalError):
     """A ``<service>@.service`` without our marker is on the host; it is never overwritten."""
 
 
-class GameInUse(TerminalError):
-    """The Game is being deleted, or is gone, while instances of it run; they are kept."""
-
-
 # --- terminal: claims ---------------------------------------------------------------------
 
 
@@ -346,3 +342,21 @@ class DuplicateHost(TerminalError):
 
 class HostReplaced(TerminalError):
     """Another machine answers at the address; ``warlock.dev/accept-host`` accepts it."""
+
+
+# --- the list -------------------------------------------------------------------------------
+
+FAMILIES: Final = frozenset({OperatorError, TransientError, TerminalError, ClaimLost})
+"""What others are kinds of, and nothing is called by itself."""
+
+
+def _kinds(error: type[OperatorError]) -> Iterator[type[OperatorError]]:
+    yield error
+    for kind in error.__subclasses__():
+        yield from _kinds(kind)
+
+
+BY_REASON: Final[Mapping[str, type[OperatorError]]] = {
+    error.reason: error for error in _kinds(OperatorError) if error not in FAMILIES
+}
+"""Every failure that a condition can carry."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from warlock_operator.api.names import ConditionStatus, ConditionType, Reason
+from warlock_operator.api.names import ConditionStatus, ConditionType, Reason, Why
 from warlock_operator.api.v1alpha1.meta import Condition
 from warlock_operator.api.v1alpha1.values import MAX_MESSAGE
 
@@ -32,7 +32,7 @@ def set_condition(
     conditions: Conditions,
     type_: ConditionType,
     status: ConditionStatus,
-    reason: str,
+    reason: Why,
     message: str = "",
     *,
     now: datetime,
@@ -50,7 +50,7 @@ def set_condition(
     made = Condition(
         type=type_,
         status=status,
-        reason=reason,
+        reason=str(reason),
         message=clip(message, MAX_MESSAGE),
         last_transition_time=now.replace(microsecond=0)
         if moved or before is None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from warlock_operator.errors import Failure
+
 GROUP: Final = "warlock.dev"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
@@ -128,3 +130,7 @@ class Reason(StrEnum):
 
     NOTHING_WRONG = "NothingWrong"
     """Stalled is False, Reconciling is False."""
+
+
+Why = Reason | Failure
+"""All that may be a condition's reason: a normal one, or an error's name."""

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 from warlock_agent.model import StepResult
 from warlock_operator.api.conditions import Conditions, get_condition
-from warlock_operator.api.names import ConditionStatus, ConditionType
+from warlock_operator.api.names import ConditionStatus, ConditionType, Reason
 from warlock_operator.api.v1alpha1.meta import Condition
+from warlock_operator.errors import InstallFailed
 
 TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
+
+_BEFORE_THE_FIRST_START = (Reason.WAITING, Reason.STARTING)
+_ON_PURPOSE = (*_BEFORE_THE_FIRST_START, Reason.STOPPED, Reason.STOPPING)
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,12 @@ def events_of(before: Conditions, after: Conditions) -> Iterator[Told]:
     for old, new in _changed(before, after, ConditionType.RUNNING):
         if new.status == TRUE:
             yield Told(False, "Started", new.message, "Start")
-        elif new.status == FALSE and (old is not None or new.reason not in ("Waiting", "Starting")):
-            trouble = new.reason not in ("Stopped", "Stopping", "Starting", "Waiting")
+        elif new.status == FALSE and (old is not None or new.reason not in _BEFORE_THE_FIRST_START):
+            trouble = new.reason not in _ON_PURPOSE
             yield Told(trouble, new.reason, new.message, "Run")
     for _, new in _changed(before, after, ConditionType.INSTALLED):
-        if new.status != ConditionStatus.UNKNOWN and new.reason != "Waiting":
-            yield Told(new.reason == "InstallFailed", new.reason, new.message, "Install")
+        if new.status != ConditionStatus.UNKNOWN and new.reason != Reason.WAITING:
+            yield Told(new.reason == InstallFailed.reason, new.reason, new.message, "Install")
     for _, new in _changed(before, after, ConditionType.STALLED):
         if new.status == TRUE:
             yield Told(True, new.reason, new.message, "Reconcile")

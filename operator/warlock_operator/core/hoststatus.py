@@ -7,7 +7,7 @@ from datetime import datetime
 
 from warlock_agent.model import LedgerEntry
 from warlock_operator.api.conditions import Conditions, set_condition
-from warlock_operator.api.names import ConditionStatus, ConditionType, Reason
+from warlock_operator.api.names import ConditionStatus, ConditionType, Reason, Why
 from warlock_operator.api.v1alpha1.game import GameStatus, undeclared_references
 from warlock_operator.api.v1alpha1.gamehost import (
     MAX_ORPHANS,
@@ -20,10 +20,15 @@ from warlock_operator.api.v1alpha1.gamehost import (
 )
 from warlock_operator.core.inventory import GameItem, HostItem
 from warlock_operator.core.view import HostView
-from warlock_operator.errors import TerminalError
+from warlock_operator.errors import (
+    DuplicateGame,
+    InvalidObject,
+    TerminalError,
+    UndeclaredVariable,
+)
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
-Fact = tuple[ConditionStatus, str, str]
+Fact = tuple[ConditionStatus, Why, str]
 
 
 def host_status(
@@ -49,7 +54,7 @@ def host_status(
             conditions,
             type_,
             status,
-            str(reason),
+            reason,
             message,
             now=now,
             observed_generation=generation,
@@ -136,17 +141,17 @@ def game_status(
 ) -> GameStatus:
     """Give the status of a Game. *first*: the Game that counts for its guid."""
     error = ""
-    reason = "InvalidObject"
+    reason = InvalidObject.reason
     if item.error is not None or item.object is None:
         error = str(item.error)
     elif first.uid != item.uid:
-        reason = "DuplicateGame"
+        reason = DuplicateGame.reason
         error = (
             f"Game {first.meta.name} is older and has the same guid, so that one counts; "
             "delete one of the two"
         )
     elif unknown := undeclared_references(item.object.spec):
-        reason = "UndeclaredVariable"
+        reason = UndeclaredVariable.reason
         error = (
             f"spec.services: exec uses {', '.join(unknown)}; declare them in spec.variables or "
             "spec.ports"
@@ -165,7 +170,7 @@ def game_status(
             conditions,
             type_,
             status,
-            str(why),
+            why,
             message,
             now=now,
             observed_generation=item.meta.generation,

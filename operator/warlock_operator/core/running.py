@@ -25,9 +25,8 @@ from dataclasses import dataclass
 
 from warlock_agent import retry
 from warlock_agent.model import DesiredInstance, ObservedUnit
-from warlock_operator.api.names import InstanceState, Reason
-
-MAIN_PROCESS_EXITED = "MainProcessExited"
+from warlock_operator.api.names import InstanceState, Reason, Why
+from warlock_operator.errors import CrashLoop, MainProcessExited, StartFailed
 
 SYSTEMD_EXIT_STATUSES = range(200, 246)
 """systemd's own, for what failed before the program ran: 203 is "no such program"."""
@@ -38,7 +37,7 @@ class Running:
     """The Running condition and the printed state. looping: only a person can end it."""
 
     running: bool
-    reason: str
+    reason: Why
     message: str
     state: InstanceState
     looping: bool = False
@@ -72,7 +71,7 @@ def _judge(unit: ObservedUnit, wanted: bool) -> Running:
     if unit.active_state == "activating" and unit.sub_state.startswith("auto-restart"):
         return Running(
             False,
-            MAIN_PROCESS_EXITED,
+            MainProcessExited.reason,
             _with_journal(f"{name}: {ended(unit)}; systemd is restarting it", unit),
             InstanceState.CRASHED,
         )
@@ -108,14 +107,14 @@ def _failed(unit: ObservedUnit, wanted: bool) -> Running:
             "warlock.dev/reconcile annotation"
         )
         return Running(
-            False, "CrashLoop", _with_journal(text, unit), InstanceState.FAILED, looping=True
+            False, CrashLoop.reason, _with_journal(text, unit), InstanceState.FAILED, looping=True
         )
     # systemd passes through "failed" on its way to every automatic restart.
     own_fault = unit.result in ("exit-code", "signal", "core-dump", "success")
     by_systemd = unit.exit_code == "exited" and unit.exit_status in SYSTEMD_EXIT_STATUSES
-    reason = MAIN_PROCESS_EXITED if own_fault and not by_systemd else "StartFailed"
+    error = MainProcessExited if own_fault and not by_systemd else StartFailed
     text = f"{unit.unit} failed ({unit.result}): {ended(unit)}"
-    return Running(False, reason, _with_journal(text, unit), InstanceState.FAILED)
+    return Running(False, error.reason, _with_journal(text, unit), InstanceState.FAILED)
 
 
 def ended(unit: ObservedUnit) -> str:

@@ -33,7 +33,7 @@ from typing import Any
 from warlock_agent import names
 from warlock_agent.model import DesiredInstance, ObservedUnit, Operation
 from warlock_operator.api.conditions import Conditions, get_condition, set_condition
-from warlock_operator.api.names import ConditionStatus, ConditionType, InstanceState, Reason
+from warlock_operator.api.names import ConditionStatus, ConditionType, InstanceState, Reason, Why
 from warlock_operator.api.v1alpha1 import Game
 from warlock_operator.api.v1alpha1.instancestatus import (
     GameInstanceStatus,
@@ -49,10 +49,17 @@ from warlock_operator.api.v1alpha1.instancestatus import (
 from warlock_operator.core.desired import Verdict, key_of
 from warlock_operator.core.running import Running, running_of, unbound_ports
 from warlock_operator.core.view import HostView
-from warlock_operator.errors import TerminalError
+from warlock_operator.errors import (
+    BY_REASON,
+    AgentFailed,
+    InstallFailed,
+    PortNotBound,
+    StepFailed,
+    TerminalError,
+)
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
-Fact = tuple[ConditionStatus, str, str]
+Fact = tuple[ConditionStatus, Why, str]
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class _Judgement:
     ready: ConditionStatus
     reconciling: bool
     stalled: bool
-    reason: str
+    reason: Why
     message: str
     state: InstanceState
 
@@ -235,7 +242,7 @@ class _Teller:
             state = InstanceState.UNKNOWN if self.entry else InstanceState.PENDING
             return _Judgement(FALSE, False, True, error.reason, str(error), state)
         if not self.view.visited:
-            reason = error.reason if error else Reason.NOT_VISITED
+            reason: Why = error.reason if error else Reason.NOT_VISITED
             text = str(error) if error else "the host has not been visited yet"
             # What an earlier process has seen running is not to be set up for the first time.
             fresh = self.previous.state in (None, InstanceState.PENDING)
@@ -251,17 +258,19 @@ class _Teller:
         refusal = self.view.refusals.get(key)
         if refusal is not None:
             state = self._plain_state(running)
-            stalled = refusal.reason != "PortInUse"
-            return _Judgement(FALSE, not stalled, stalled, refusal.reason, refusal.message, state)
+            refused = BY_REASON.get(refusal.reason, AgentFailed)
+            stalled = issubclass(refused, TerminalError)
+            return _Judgement(FALSE, not stalled, stalled, refused.reason, refusal.message, state)
         failure = self.view.failures.get(key)
         if failure is not None:
             text = f"{failure.step} {failure.target}: {failure.message}"
             state = InstanceState.FAILED if running is None else running.state
-            return _Judgement(FALSE, True, False, failure.reason or "StepFailed", text, state)
+            failed = BY_REASON.get(failure.reason, StepFailed)
+            return _Judgement(FALSE, True, False, failed.reason, text, state)
         installed = self._installed()
         if installed[0] is not TRUE:
-            failed = installed[1] == "InstallFailed"
-            state = InstanceState.FAILED if failed else InstanceState.INSTALLING
+            gave_up = installed[1] == InstallFailed.reason
+            state = InstanceState.FAILED if gave_up else InstanceState.INSTALLING
             return _Judgement(FALSE, True, False, installed[1], installed[2], state)
         return None
 
@@ -279,7 +288,8 @@ class _Teller:
             return _Judgement(FALSE, True, False, Reason.CONVERGING, text, running.state)
         unbound = unbound_ports(instance, self.units) if instance.running else ""
         if unbound:
-            return _Judgement(FALSE, True, False, "PortNotBound", unbound, InstanceState.STARTING)
+            reason = PortNotBound.reason
+            return _Judgement(FALSE, True, False, reason, unbound, InstanceState.STARTING)
         text = "the machine is as declared"
         return _Judgement(TRUE, False, False, Reason.AS_DECLARED, text, running.state)
 
@@ -333,10 +343,10 @@ class _Teller:
             return TRUE, Reason.INSTALLED, ", ".join(wanted) or "there is nothing to install"
         operation = self._operation_of(game)
         if operation is not None and operation.state == "Failed":
-            return FALSE, "InstallFailed", operation.message or "the installation failed"
+            return FALSE, InstallFailed.reason, operation.message or "the installation failed"
         failure = self.view.failures.get(game.spec.guid)
         if failure is not None:
-            return FALSE, "InstallFailed", failure.message
+            return FALSE, InstallFailed.reason, failure.message
         # Percent and step stand in status.operation: a message that moved with them would be
         # one more write each time for the same news.
         return FALSE, Reason.INSTALLING, f"installing {', '.join(missing)}"
@@ -372,7 +382,7 @@ class _Teller:
                 made,
                 type_,
                 status,
-                str(reason),
+                reason,
                 message,
                 now=self.now,
                 observed_generation=self.generation,

@@ -14,8 +14,7 @@ from typing import Literal, Protocol
 from warlock_agent.model import Authority, DesiredHost, ObservedHost
 from warlock_agent.names import AGENT_DIR
 from warlock_agent.wire import Fault, Hello, OperationChanged, Report, Sample, UnitsChanged
-from warlock_operator import errors
-from warlock_operator.errors import AgentFailed, OperatorError
+from warlock_operator.errors import BY_REASON, AgentFailed, OperatorError
 
 Pushed = UnitsChanged | OperationChanged | Sample | Fault
 """What a host says unasked. A Fault here has ``request`` 0: the agent could not say which."""
@@ -134,14 +133,9 @@ class LinkFactory(Protocol):
         ...
 
 
-_ALWAYS_AGENT_FAILED = frozenset({"OperatorError", "TransientError", "TerminalError"})
-
-
 def error_of(fault: Fault) -> OperatorError:
     """Turn an agent's Fault into the error of that name, or AgentFailed for a name unknown here."""
-    cls = getattr(errors, fault.reason, None)
-    if fault.reason in _ALWAYS_AGENT_FAILED or not isinstance(cls, type):
-        cls = None
-    if cls is not None and issubclass(cls, OperatorError):
-        return cls(fault.message)
-    return AgentFailed(f"{fault.reason}: {fault.message}")
+    error = BY_REASON.get(fault.reason)
+    if error is None:
+        return AgentFailed(f"{fault.reason}: {fault.message}")
+    return error(fault.message)

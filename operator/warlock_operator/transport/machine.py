@@ -354,9 +354,9 @@ class Machine:
             if outcome == "Done":
                 doing.append(step)
             found = getattr(step, "found", "")
-            reason = "StepFailed" if outcome == "Failed" else ""
             name, target = type(step).__name__, target_of(step)
-            results.append(StepResult(name, target, step.key, outcome, reason, message, found))
+            made = StepResult(name, target, step.key, outcome, message=message, found=found)
+            results.append(replace(made, reason="StepFailed") if outcome == "Failed" else made)
         self._do(doing)
         return results
 
