@@ -359,4 +359,4 @@ def _kinds(error: type[OperatorError]) -> Iterator[type[OperatorError]]:
 BY_REASON: Final[Mapping[str, type[OperatorError]]] = {
     error.reason: error for error in _kinds(OperatorError) if error not in FAMILIES
 }
-"""Every failure that a condition can carry."""
+"""Every failure that a condition can carry; each has an entry in docs/troubleshooting.md."""

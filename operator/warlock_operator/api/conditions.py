@@ -13,8 +13,15 @@ from datetime import datetime
 from warlock_operator.api.names import ConditionStatus, ConditionType, Reason, Why
 from warlock_operator.api.v1alpha1.meta import Condition
 from warlock_operator.api.v1alpha1.values import MAX_MESSAGE
+from warlock_operator.errors import BY_REASON
 
 Conditions = tuple[Condition, ...]
+
+TROUBLESHOOTING = "docs/troubleshooting.md"
+"""Of this project; the README and ``kubectl explain`` say so."""
+
+POINTED = frozenset({*BY_REASON, Reason.NOT_SEEN})
+"""Reasons with which something is wrong; the message of such a condition says where to read on."""
 
 
 def get_condition(conditions: Iterable[Condition], type_: str) -> Condition | None:
@@ -42,7 +49,8 @@ def set_condition(
     Put one condition into the list; its transition time moves only when its status does.
 
     Args:
-        message: clipped to what the schema allows.
+        message: clipped to what the schema allows; where something is wrong, its first line
+            gets the place of the reason's entry in docs/troubleshooting.md.
         now: the time that a change of status gets; whole seconds are kept.
     """
     before = get_condition(conditions, type_)
@@ -51,7 +59,7 @@ def set_condition(
         type=type_,
         status=status,
         reason=str(reason),
-        message=clip(message, MAX_MESSAGE),
+        message=clip(pointed(reason, message) if reason in POINTED else message, MAX_MESSAGE),
         last_transition_time=now.replace(microsecond=0)
         if moved or before is None
         else before.last_transition_time,
@@ -93,6 +101,14 @@ def summary(
     if bad is None:
         return ConditionStatus.TRUE, Reason.AS_DECLARED, "the machine is as declared"
     return bad.status, bad.reason, bad.message
+
+
+def pointed(reason: str, message: str) -> str:
+    """The message, with the place of its reason's entry at the end of its first line."""
+    first, newline, rest = message.partition("\n")
+    where = f"; see {TROUBLESHOOTING}#{reason.lower()}"
+    room = MAX_MESSAGE - len(where) - len("\n…")
+    return f"{clip(first.rstrip('. '), room)}{where}{newline}{rest}"
 
 
 def clip(text: str, limit: int) -> str:

@@ -133,4 +133,4 @@ class Reason(StrEnum):
 
 
 Why = Reason | Failure
-"""All that may be a condition's reason: a normal one, or an error's name."""
+"""All that may be a condition's reason; each has an entry in docs/troubleshooting.md."""

@@ -135,7 +135,7 @@ def _signal(number: int) -> str:
 
 
 def _with_journal(text: str, unit: ObservedUnit) -> str:
-    return "\n".join((f"{text}. Its last lines:", *unit.journal)) if unit.journal else text
+    return "\n".join((text, "Its last lines:", *unit.journal)) if unit.journal else text
 
 
 def unbound_ports(instance: DesiredInstance, units: Sequence[ObservedUnit]) -> str:

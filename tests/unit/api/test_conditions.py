@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,8 +17,9 @@ from warlock_operator.api.conditions import (
     summary,
     worst,
 )
-from warlock_operator.api.names import ConditionStatus, ConditionType, Reason
+from warlock_operator.api.names import ConditionStatus, ConditionType, Reason, Why
 from warlock_operator.api.v1alpha1.meta import Condition
+from warlock_operator.errors import BY_REASON, CrashLoop, OperatorError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -129,3 +131,28 @@ def test_a_long_message_is_clipped_to_what_the_schema_allows() -> None:
     assert len(made[0].message) == 4096
     assert made[0].message.endswith("…")
     assert clip("short", 5) == "short"
+
+
+def _message(reason: Why, message: str) -> str:
+    return set_condition((), ConditionType.READY, FALSE, reason, message, now=NOW)[0].message
+
+
+@pytest.mark.parametrize("error", BY_REASON.values(), ids=lambda each: each.__name__)
+def test_what_is_wrong_says_where_to_read_on(error: type[OperatorError]) -> None:
+    assert _message(error.reason, "Why. ") == (
+        f"Why; see docs/troubleshooting.md#{error.__name__.lower()}"
+    )
+
+
+@pytest.mark.parametrize("reason", set(Reason) - {Reason.NOT_SEEN})
+def test_what_is_not_wrong_needs_no_more_words(reason: Reason) -> None:
+    assert _message(reason, "Why. ") == "Why. "
+
+
+def test_the_place_stands_before_the_journal_however_long_either_is() -> None:
+    where = "; see docs/troubleshooting.md#crashloop"
+    assert _message(CrashLoop.reason, "ended\nIts last lines:\na\nb") == (
+        f"ended{where}\nIts last lines:\na\nb"
+    )
+    assert _message(CrashLoop.reason, "ended\n" + "x" * 10_000).startswith(f"ended{where}\nx")
+    assert _message(CrashLoop.reason, "x" * 10_000 + "\nyy").endswith(f"…{where}\n…")

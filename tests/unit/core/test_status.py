@@ -10,21 +10,27 @@ from hypothesis import strategies as st
 
 from tests.unit.core.worlds import World, instance, inventory_of, ledgers, worlds
 from warlock_agent.model import ObservedHost, ObservedUnit, Refusal, StepResult
-from warlock_operator.api.conditions import get_condition
-from warlock_operator.api.names import Kind
+from warlock_operator.api.conditions import POINTED, get_condition
+from warlock_operator.api.names import Kind, Reason
 from warlock_operator.api.v1alpha1.instancestatus import GameInstanceStatus
 from warlock_operator.core.desired import Verdict, desired_host, key_of
 from warlock_operator.core.events import events_of
 from warlock_operator.core.inventory import Inventory
 from warlock_operator.core.status import Measured, homeless_status, status_of
 from warlock_operator.core.view import HostView
-from warlock_operator.errors import HostNotFound, HostUnreachable, OwnedByAnother
+from warlock_operator.errors import BY_REASON, HostNotFound, HostUnreachable, OwnedByAnother
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 DEPENDENT = ("Ready", "Installed", "Registered", "Running")
 STATES = ("active", "inactive", "failed", "activating", "deactivating", "reloading", "maintenance")
+REFUSED = ("PathOccupied", "PortInUse", "of another build")
+FAILED = ("", "DiskFull", "of another build")
 Scene = tuple[Verdict, HostView]
+
+
+def _failed(key: str, reason: str) -> StepResult:
+    return StepResult("StartUnit", "u", key, "Failed", reason)
 
 
 @st.composite
@@ -56,8 +62,8 @@ def views(draw: st.DrawFn, world: World, keys: list[str]) -> HostView:
         error=draw(st.sampled_from([None, HostUnreachable("x"), OwnedByAnother("y")])),
         observed=ObservedHost(ledger=ledger) if visited else ObservedHost(),
         units={unit.unit: unit for unit in units} if visited else {},
-        refusals=draw(st.sampled_from([{}, {hit: Refusal(hit, "PathOccupied", "z")}])),
-        failures=draw(st.sampled_from([{}, {hit: StepResult("StartUnit", "u", hit, "Failed")}])),
+        refusals=draw(st.sampled_from([{}, *({hit: Refusal(hit, r, "z")} for r in REFUSED)])),
+        failures=draw(st.sampled_from([{}, *({hit: _failed(hit, r)} for r in FAILED)])),
     )
 
 
@@ -152,6 +158,17 @@ def test_within_the_grace_only_the_way_to_the_host_is_news(scenes: list[Scene]) 
         after = tell((verdict, lost), before, LATER)
         changed = [c.type for c in after.conditions if c not in before.conditions]
         assert changed == ["HostReachable"]
+
+
+@given(scenes())
+def test_a_reason_is_known_and_a_failure_says_where_to_read_on(scenes: list[Scene]) -> None:
+    for scene in scenes:
+        for condition in tell(scene).conditions:
+            assert condition.reason in {*BY_REASON, *Reason}
+            first = condition.message.partition("\n")[0]
+            where = f"; see docs/troubleshooting.md#{condition.reason.lower()}"
+            assert first.endswith(where) == (condition.reason in POINTED)
+            assert first.count("; see ") == (condition.reason in POINTED)
 
 
 def test_a_deletion_without_a_host_does_not_claim_that_anything_was_stopped() -> None:

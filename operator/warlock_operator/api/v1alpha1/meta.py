@@ -66,7 +66,11 @@ class Condition(StatusModel):
         description="Why, in one CamelCase word for programs; the name of an error where one is."
     )
     message: Annotated[str, Field(max_length=MAX_MESSAGE)] = Field(
-        default="", description="Why, for people: what was found and what to do about it."
+        default="",
+        description=(
+            "Why, for people: what was found and what to do about it. Where something is wrong, "
+            "the first line ends in the place of the operator's documentation that says more."
+        ),
     )
     last_transition_time: Timestamp = Field(
         description="When the status last changed from one of True, False and Unknown to another."
