@@ -191,6 +191,11 @@ class _Teller:
             return None
         return running_of(self.instance, self.units)
 
+    def _is_new(self) -> bool:
+        """Whether it has never been applied whole, and nothing of it has been started."""
+        applied = self.entry is not None and bool(self.entry.generation)
+        return not applied and all(unit.active_state == "inactive" for unit in self.units)
+
     # --- the judgement --------------------------------------------------------------
 
     def _judge(self, running: Running | None) -> _Judgement:
@@ -334,7 +339,7 @@ class _Teller:
         game = self.verdict.game
         if game is None:
             if self.entry is not None and self.entry.generation:
-                return TRUE, Reason.INSTALLED, "it was installed; its Game is not at hand now"
+                return TRUE, Reason.INSTALLED, "it was installed when it was last applied"
             return UNKNOWN, Reason.WAITING, "no Game says what to install"
         wanted = game.spec.install.packages.apt if game.spec.install.packages else ()
         there = {p.name for p in self.view.observed.packages}
@@ -365,7 +370,7 @@ class _Teller:
         unseen = self._unseen()
         if unseen is not None:
             return unseen
-        if running is None:
+        if running is None or (self._is_new() and running.reason == Reason.STARTING):
             return FALSE, Reason.WAITING, "it has not been started yet"
         return (TRUE if running.running else FALSE), running.reason, running.message
 

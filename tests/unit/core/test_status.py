@@ -8,8 +8,17 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.core.worlds import World, instance, inventory_of, ledgers, worlds
-from warlock_agent.model import ObservedHost, ObservedUnit, Refusal, StepResult
+from tests.unit.core.worlds import (
+    World,
+    entry_of,
+    game,
+    host,
+    instance,
+    inventory_of,
+    ledgers,
+    worlds,
+)
+from warlock_agent.model import Ledger, ObservedHost, ObservedUnit, Refusal, StepResult
 from warlock_operator.api.conditions import POINTED, get_condition
 from warlock_operator.api.names import Kind, Reason
 from warlock_operator.api.v1alpha1.instancestatus import GameInstanceStatus
@@ -181,3 +190,19 @@ def test_a_deletion_without_a_host_does_not_claim_that_anything_was_stopped() ->
     assert ready is not None
     assert ready.reason == "HostNotFound"
     assert "force-delete" in ready.message
+
+
+def test_what_has_never_been_applied_is_not_said_to_be_starting() -> None:
+    world = [(Kind.GAME, game()), (Kind.GAME_HOST, host()), (Kind.GAME_INSTANCE, instance())]
+    inventory = inventory_of(world)
+    where = inventory.host("host-a")
+    assert where is not None
+    for applied, reason in ((0, "Waiting"), (1, "Starting")):
+        entry = replace(entry_of(world[2][1], 27960), generation=applied)
+        observed = ObservedHost(ledger=Ledger(instances=(entry,)))
+        verdicts = desired_host(inventory, where, observed.ledger).verdicts
+        view = HostView(visited=True, reachable=True, observed=observed)
+        (verdict,) = verdicts.values()
+        running = get_condition(tell((verdict, view)).conditions, "Running")
+        assert running is not None
+        assert (running.status, running.reason) == ("False", reason)
