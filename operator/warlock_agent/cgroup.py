@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from typing import Optional
 
+from .digits import number_of
 from .model import UnitSample
 from .units import valid_unit
 
@@ -131,8 +132,9 @@ class Cgroups:
         """Give the number in the first of *files* that is there."""
         for tree, name in files:
             text = _read(os.path.join(self._path(tree, control_group), name))
-            if text is not None and text.strip().isdigit():
-                return int(text)
+            number = None if text is None else number_of(text.strip())
+            if number is not None:
+                return number
         return None
 
     def _path(self, tree: str, control_group: str) -> str:
@@ -163,8 +165,9 @@ def parse_pss(text: str) -> Optional[int]:
     """Read the PSS of ``/proc/PID/smaps_rollup``, in bytes."""
     for line in text.splitlines():
         words = line.split()
-        if len(words) == 3 and words[0] == "Pss:" and words[1].isdigit() and words[2] == "kB":
-            return int(words[1]) * 1024
+        number = number_of(words[1]) if len(words) == 3 else None
+        if number is not None and words[0] == "Pss:" and words[2] == "kB":
+            return number * 1024
     return None
 
 
@@ -172,9 +175,10 @@ def fields_of(text: str) -> dict[str, int]:
     """Read lines of ``name number``."""
     fields = {}
     for line in text.splitlines():
-        name, _, number = line.partition(" ")
-        if number.strip().isdigit():
-            fields[name] = int(number)
+        name, _, value = line.partition(" ")
+        number = number_of(value.strip())
+        if number is not None:
+            fields[name] = number
     return fields
 
 
@@ -188,7 +192,8 @@ def _groups(top: str) -> Iterator[str]:
 
 def _pids(group: str) -> list[int]:
     text = _read(os.path.join(group, "cgroup.procs"))
-    return [int(word) for word in (text or "").split() if word.isdigit()]
+    numbers = (number_of(word) for word in (text or "").split())
+    return [pid for pid in numbers if pid is not None]
 
 
 def _read(path: str) -> Optional[str]:

@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 import platform
 
+from .digits import number_of
+from .files import read_regular
+from .journal import printable
 from .model import Facts
 
 
@@ -46,8 +49,8 @@ def parse_meminfo(text: str) -> int:
     """Give MemTotal of /proc/meminfo in bytes; 0 where it is missing."""
     for line in text.splitlines():
         words = line.split()
-        if len(words) >= 2 and words[0] == "MemTotal:" and words[1].isdigit():
-            return int(words[1]) * 1024
+        if len(words) >= 2 and words[0] == "MemTotal:":
+            return (number_of(words[1]) or 0) * 1024
     return 0
 
 
@@ -60,7 +63,7 @@ def facts(systemd_version: str = "", root: str = "/") -> Facts:
     )
     return Facts(
         hostname=system.nodename,
-        os=release.get("PRETTY_NAME") or release.get("NAME", ""),
+        os=printable(release.get("PRETTY_NAME") or release.get("NAME", "")),
         kernel=system.release,
         systemd=systemd_version,
         python=platform.python_version(),
@@ -82,7 +85,6 @@ def uptime_seconds(root: str = "/") -> float:
 def _read(path: str, limit: int = 65536) -> str:
     """Read a small file; empty where it can't be."""
     try:
-        with open(path, "rb") as file:
-            return file.read(limit).decode("utf-8", "replace")
+        return read_regular(path, limit, follow=True).decode("utf-8", "replace")
     except OSError:
         return ""

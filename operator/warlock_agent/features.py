@@ -18,13 +18,14 @@ from typing import Any, Optional
 from . import names
 from .cgroup import control_group_of
 from .dbus import DBusError
+from .files import read_regular
 from .marshal import Variant
 from .model import Feature
 from .operations import agent_command
 from .systemd import Systemd, service_properties
 
 FILE = "features.json"
-ENFORCED, ADVISORY, UNSUPPORTED = "Enforced", "Advisory", "Unsupported"
+STATES = ENFORCED, ADVISORY, UNSUPPORTED = "Enforced", "Advisory", "Unsupported"
 LIMITS = ("MemoryMax", "TasksMax", "CPUQuota")
 SANDBOX = ("ProtectSystem", "PrivateTmp", "NoNewPrivileges", "SystemCallFilter")
 WAIT_SECONDS = 15.0
@@ -86,13 +87,12 @@ def _try(systemd: Systemd, path: str, sandbox: bool) -> Optional[dict[str, str]]
 
 def _read(path: str) -> Optional[dict[str, str]]:
     try:
-        with open(path, "rb") as file:
-            plain: Any = json.loads(file.read())
-    except (OSError, ValueError):
+        plain: Any = json.loads(read_regular(path))
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(plain, dict):
         return None
-    return {name: state for name, state in plain.items() if isinstance(state, str)}
+    return {name: state for name, state in plain.items() if state in STATES}
 
 
 # --- within the unit ------------------------------------------------------------------

@@ -30,6 +30,25 @@ _FSYNC_EACH = 3  # up to so many files, an fsync each is cheaper than one sync o
 _BATCH = 250  # two descriptors each, and a soft limit of 1024 is usual
 
 
+def read_regular(path: str, limit_bytes: int = MAX_READ_BYTES, follow: bool = False) -> bytes:
+    """
+    Read one of the machine's or our own files, in a directory where only root writes.
+
+    follow: the path itself may be a link, as /etc/os-release is.
+
+    Raises:
+        OSError: also where it is a FIFO, a device, a directory or larger; it never waits.
+    """
+    descriptor = os.open(path, _REGULAR & ~os.O_NOFOLLOW if follow else _REGULAR)
+    with os.fdopen(descriptor, "rb", buffering=0):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        try:
+            return _read_up_to(path, descriptor, limit_bytes)
+        except FileError as error:
+            raise OSError(error.errno, error.text, path) from error
+
+
 class FileError(Exception):
     """What the system refused. path: as the caller gave it; errno: of :mod:`errno`, or 0."""
 

@@ -21,6 +21,7 @@ from typing import Callable, Optional
 from .files import FileError, NewFile, Tree
 from .packages import valid_package
 from .units import valid_unit
+from .wire import WireError, from_plain
 
 RUNNING, SUCCEEDED, FAILED = "Running", "Succeeded", "Failed"
 PROGRESS_FILE = "progress.json"
@@ -79,9 +80,11 @@ def read_progress(operation_dir: str, tree: Optional[Tree] = None) -> Optional[P
     """Read what an operation wrote last; None if there is nothing to be read."""
     try:
         data = (tree or Tree()).read(f"{operation_dir}/{PROGRESS_FILE}", 64 * 1024)
-        return Progress(**json.loads(data))
-    except (FileError, ValueError, TypeError):
+        made = from_plain(Progress, json.loads(data), "progress")
+    except (FileError, ValueError, RecursionError, WireError):
         return None
+    assert isinstance(made, Progress)
+    return made
 
 
 def parse_status(line: str) -> Optional[tuple[str, float, str]]:

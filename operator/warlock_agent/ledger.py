@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Optional
 
 from . import names
+from .files import read_regular
 from .model import Ledger
 from .wire import WireError, from_plain, to_plain
 
@@ -28,6 +29,8 @@ LOCK = "lock"
 OPERATIONS = "operations"
 DIRECTORY_MODE = 0o700
 POLL_SECONDS = 0.02
+MAX_BYTES = 256 * 1024 * 1024
+"""Of a ledger: what is larger was not written by us."""
 
 _HEAD = b'{"sha256":"'
 _MIDDLE = b'","ledger":'
@@ -65,7 +68,7 @@ def decode(data: bytes) -> Ledger:
         raise ValueError("its checksum does not fit its content")
     try:
         ledger = from_plain(Ledger, json.loads(body), "ledger")
-    except WireError as error:
+    except (WireError, RecursionError) as error:
         raise ValueError(str(error)) from error
     assert isinstance(ledger, Ledger)
     return ledger
@@ -199,15 +202,14 @@ def _holder(descriptor: int, wait_seconds: float) -> str:
 def _read(path: str) -> Optional[Ledger]:
     """Read one file; None where there is none. Raises ValueError, OSError."""
     try:
-        with open(path, "rb") as file:
-            return decode(file.read())
+        return decode(read_regular(path, MAX_BYTES))
     except FileNotFoundError:
         return None
 
 
 def _signature(path: str) -> Optional[Signature]:
     try:
-        found = os.stat(path)
+        found = os.lstat(path)  # a link is none of ours, and is refused when it is read
     except FileNotFoundError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

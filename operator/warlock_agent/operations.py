@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Optional
 
 from . import install, names
+from .files import read_regular
 from .ledger import OPERATIONS
 from .model import Operation
 from .steps import StartInstall
@@ -89,9 +90,9 @@ class Records:
         known = self._known.get(name)
         if known is not None and known[0] == signatures:
             return known[1]
-        with contextlib.suppress(OSError, ValueError, WireError):
-            with open(f"{directory}/{RECORD}", "rb") as file:
-                record = from_plain(Operation, json.loads(file.read()), "operation")
+        with contextlib.suppress(OSError, ValueError, RecursionError, WireError):
+            plain = json.loads(read_regular(f"{directory}/{RECORD}"))
+            record = from_plain(Operation, plain, "operation")
             made = _with_progress(record, install.read_progress(directory))
             self._known[name] = (signatures, made)
             return made

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from typing import Optional
 
+from .digits import number_of
 from .render import DIGEST_VARIABLE
 
 MAX_ENVIRON_BYTES = 1024 * 1024
@@ -24,7 +25,7 @@ def start_ticks(pid: int, proc: str = "/proc") -> int:
         return 0
     # The second field is the program's name in parentheses, and may hold spaces and parentheses.
     fields = text.rpartition(b")")[2].split()
-    return int(fields[19]) if len(fields) > 19 else 0
+    return number_of(fields[19].decode("ascii", "replace")) or 0 if len(fields) > 19 else 0
 
 
 def digest_of(pid: int, proc: str = "/proc") -> Optional[str]:

@@ -19,6 +19,7 @@ from typing import Optional
 
 from . import names
 from .board import Board
+from .files import read_regular
 
 FILE = "scores.json"
 TIMEOUT_SECONDS = 30.0
@@ -110,17 +111,16 @@ class Scores:
             signature = there.st_ino, there.st_mtime_ns
             known = self._kinds.get(unit)
             if known is None or known[0] != signature:
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    known = self._kinds[unit] = (signature, kind_of(file.read()))
+                text = read_regular(path).decode("utf-8", "replace")
+                known = self._kinds[unit] = (signature, kind_of(text))
             return known[1]
         except OSError:
             return ""
 
     def _load(self) -> dict[str, int]:
         try:
-            with open(self._path, "rb") as file:
-                plain = json.loads(file.read())
-        except (OSError, ValueError):
+            plain = json.loads(read_regular(self._path))
+        except (OSError, ValueError, RecursionError):
             return {}
         if not isinstance(plain, dict):
             return {}

@@ -16,6 +16,8 @@ from typing import Optional
 
 from . import sockdiag
 from .cgroup import unit_of_cgroup
+from .digits import number_of
+from .journal import printable
 from .model import BoundSocket
 
 _LISTEN = "0A"
@@ -147,10 +149,8 @@ class SocketTable:
     def _walk(self, missing: set[int]) -> None:
         """Look through the processes, newest first: an unknown socket is mostly a new process's."""
         wanted = set(missing)
-        pids = sorted(
-            (int(name) for name in os.listdir(self._proc) if name.isdigit()), reverse=True
-        )
-        for pid in pids:
+        numbers = (number_of(name) for name in os.listdir(self._proc))
+        for pid in sorted((pid for pid in numbers if pid is not None), reverse=True):
             if not wanted:
                 return
             for inode, descriptor in self._sockets_of(pid, wanted):
@@ -173,12 +173,13 @@ class SocketTable:
             target = os.readlink(path)
         except OSError:
             return 0
-        if target.startswith("socket:[") and target.endswith("]") and target[8:-1].isdigit():
-            return int(target[8:-1])
+        if target.startswith("socket:[") and target.endswith("]"):
+            return number_of(target[8:-1]) or 0
         return 0
 
     def _holder(self, pid: int, descriptor: str) -> Holder:
-        process = (self._text(pid, "comm") or "").rstrip("\n")
+        # A process gives itself whatever name it likes.
+        process = printable((self._text(pid, "comm") or "").rstrip("\n"))
         return Holder(pid, descriptor, process, unit_of_cgroup(self._text(pid, "cgroup") or ""))
 
     def _text(self, pid: int, name: str) -> Optional[str]:

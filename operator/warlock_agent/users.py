@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from .digits import number_of
 from .files import FileError, Signature, Tree
 
 PASSWD = "/etc/passwd"  # noqa: S105
@@ -47,8 +48,10 @@ def parse_passwd(text: str) -> dict[str, User]:
     users = {}
     for line in text.splitlines():
         fields = line.split(":")
-        if len(fields) == 7 and fields[2].isdigit() and fields[3].isdigit():
-            users[fields[0]] = User(fields[0], int(fields[2]), int(fields[3]), fields[5])
+        if len(fields) == 7:
+            uid, gid = number_of(fields[2]), number_of(fields[3])
+            if uid is not None and gid is not None:
+                users[fields[0]] = User(fields[0], uid, gid, fields[5])
     return users
 
 

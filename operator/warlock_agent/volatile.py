@@ -13,6 +13,7 @@ import json
 import os
 
 from . import names
+from .files import read_regular
 from .model import Retry
 from .wire import WireError, from_plain, to_plain
 
@@ -32,12 +33,11 @@ class Volatile:
     def retries(self) -> tuple[Retry, ...]:
         """Give the back-offs, sorted by name; none where the file is missing or broken."""
         try:
-            with open(self._retries, "rb") as file:
-                plain = json.loads(file.read())
+            plain = json.loads(read_regular(self._retries))
             if type(plain) is not list:
                 return ()
             return tuple(from_plain(Retry, item, "retry") for item in plain)
-        except (FileNotFoundError, ValueError, WireError):
+        except (OSError, ValueError, RecursionError, WireError):
             return ()
 
     def write_retries(self, retries: tuple[Retry, ...]) -> None:
