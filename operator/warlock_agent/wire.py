@@ -35,6 +35,7 @@ from .reasons import Misspoken, Reason
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 """A host of 1,000 instances is about 2 MB; more than this is a fault, not a host."""
+MAX_NUMBER = 2**63
 
 
 class WireError(Exception):
@@ -266,13 +267,24 @@ _Reader = Callable[[object, str], object]
 _READERS: dict[Any, _Reader] = {}
 
 
+def _text(value: str, where: str) -> str:
+    if "\x00" in value:
+        raise WireError(f"{where}: a NUL character")
+    if value.isascii():
+        return value
+    # A file's name that is no UTF-8 comes as half a surrogate pair, which nobody could pass on.
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
 def _scalar(kind: type) -> _Reader:
     def read(value: object, where: str) -> object:
         # bool is an int for Python and not for us.
         if type(value) is not kind:
             raise WireError(f"{where}: expected {kind.__name__}, got {type(value).__name__}")
-        if kind is str and "\x00" in value:  # type: ignore[operator]  # kind says it is a str
-            raise WireError(f"{where}: a NUL character")
+        if isinstance(value, str):
+            return _text(value, where)
+        if isinstance(value, int) and not -MAX_NUMBER <= value < MAX_NUMBER:
+            raise WireError(f"{where}: a number of more than 64 bits")
         return value
 
     return read

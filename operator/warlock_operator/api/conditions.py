@@ -12,7 +12,7 @@ from datetime import datetime
 
 from warlock_operator.api.names import ConditionStatus, ConditionType, Reason, Why
 from warlock_operator.api.v1alpha1.meta import Condition
-from warlock_operator.api.v1alpha1.values import MAX_MESSAGE
+from warlock_operator.api.v1alpha1.values import MAX_MESSAGE, said
 from warlock_operator.errors import BY_REASON
 
 Conditions = tuple[Condition, ...]
@@ -49,8 +49,8 @@ def set_condition(
     Put one condition into the list; its transition time moves only when its status does.
 
     Args:
-        message: clipped to what the schema allows; where something is wrong, its first line
-            gets the place of the reason's entry in docs/troubleshooting.md.
+        message: made printable and cut to what the schema allows; where something is wrong, its
+            first line gets the place of the reason's entry in docs/troubleshooting.md.
         now: the time that a change of status gets; whole seconds are kept.
     """
     before = get_condition(conditions, type_)
@@ -59,7 +59,7 @@ def set_condition(
         type=type_,
         status=status,
         reason=str(reason),
-        message=clip(pointed(reason, message) if reason in POINTED else message, MAX_MESSAGE),
+        message=said(pointed(reason, message) if reason in POINTED else message, MAX_MESSAGE),
         last_transition_time=now.replace(microsecond=0)
         if moved or before is None
         else before.last_transition_time,
@@ -108,9 +108,4 @@ def pointed(reason: str, message: str) -> str:
     first, newline, rest = message.partition("\n")
     where = f"; see {TROUBLESHOOTING}#{reason.lower()}"
     room = MAX_MESSAGE - len(where) - len("\n…")
-    return f"{clip(first.rstrip('. '), room)}{where}{newline}{rest}"
-
-
-def clip(text: str, limit: int) -> str:
-    """The text, cut at *limit* characters with a sign that it was."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return f"{said(first.rstrip('. '), room)}{where}{newline}{rest}"

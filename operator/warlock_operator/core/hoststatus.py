@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from warlock_agent.model import LedgerEntry
+from warlock_agent.model import Feature, LedgerEntry
 from warlock_operator.api.conditions import Conditions, set_condition
 from warlock_operator.api.names import ConditionStatus, ConditionType, Reason, Why
 from warlock_operator.api.v1alpha1.game import GameStatus, undeclared_references
 from warlock_operator.api.v1alpha1.gamehost import (
+    MAX_FEATURES,
     MAX_ORPHANS,
+    FeatureState,
     GameHostStatus,
     HostAgent,
     HostFacts,
@@ -18,6 +20,7 @@ from warlock_operator.api.v1alpha1.gamehost import (
     HostInstances,
     Orphan,
 )
+from warlock_operator.api.v1alpha1.values import MAX_SHORT, said
 from warlock_operator.core.inventory import GameItem, HostItem
 from warlock_operator.core.view import HostView
 from warlock_operator.errors import (
@@ -103,7 +106,7 @@ def _with_hello(
     return made.model_copy(
         update={
             # Only a machine that was known, or was accepted, is greeted: see the worker.
-            "machine_id": view.observed.machine_id or made.machine_id,
+            "machine_id": said(view.observed.machine_id, MAX_SHORT) or made.machine_id,
             "facts": HostFacts(
                 os=facts.os,
                 kernel=facts.kernel,
@@ -115,11 +118,7 @@ def _with_hello(
             )
             if facts
             else made.facts,
-            "features": tuple(
-                HostFeature.model_validate({"name": f.name, "state": f.state})
-                for f in view.features
-            )
-            or made.features,
+            "features": _features(view.features) or made.features,
             "host_keys": (made.host_keys or view.host_keys) if trusted else (),
             "agent": HostAgent(digest=view.agent_digest) if view.agent_digest else made.agent,
             "orphans": tuple(
@@ -134,6 +133,18 @@ def _with_hello(
             ),
         }
     )
+
+
+def _features(told: Sequence[Feature]) -> tuple[HostFeature, ...]:
+    known = {
+        feature.name: HostFeature.model_validate({"name": feature.name, "state": feature.state})
+        for feature in told[:MAX_FEATURES]
+        if feature.state in _STATES and 0 < len(feature.name) <= 64
+    }
+    return tuple(known.values())
+
+
+_STATES = frozenset(str(state) for state in FeatureState)
 
 
 def game_status(

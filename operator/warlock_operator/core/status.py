@@ -31,10 +31,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from warlock_agent import names
-from warlock_agent.model import DesiredInstance, ObservedUnit, Operation
+from warlock_agent.model import DesiredInstance, DesiredPort, ObservedUnit, Operation
 from warlock_operator.api.conditions import Conditions, get_condition, set_condition
 from warlock_operator.api.names import ConditionStatus, ConditionType, InstanceState, Reason, Why
 from warlock_operator.api.v1alpha1 import Game
+from warlock_operator.api.v1alpha1.game import Protocol
 from warlock_operator.api.v1alpha1.instancestatus import (
     GameInstanceStatus,
     Metrics,
@@ -46,6 +47,7 @@ from warlock_operator.api.v1alpha1.instancestatus import (
     PortStatus,
     ServiceStatus,
 )
+from warlock_operator.api.v1alpha1.values import MAX_PATH, MAX_PORTS, MAX_SHORT, said
 from warlock_operator.core.desired import Verdict, key_of
 from warlock_operator.core.running import Running, running_of, unbound_ports
 from warlock_operator.core.view import HostView
@@ -401,16 +403,13 @@ class _Teller:
         if instance is None:
             return {"instance_id": self.item.text("instance_id") or "default"}
         user = entry.user if entry else names.user_name(instance.guid, instance.instance_id)
-        ports = tuple(
-            PortStatus.model_validate({"name": p.name, "port": p.number, "protocol": p.protocol})
-            for p in instance.ports
-        )
-        first = f":{instance.ports[0].number}" if instance.ports else ""
+        ports = _port_statuses(instance.ports)
+        first = f":{ports[0].port}" if ports else ""
         host = f"[{self.address}]" if ":" in self.address else self.address
         return {
             "instance_id": instance.instance_id,
-            "path": instance.path,
-            "user": user,
+            "path": said(instance.path, MAX_PATH),
+            "user": said(user, MAX_SHORT),
             "ports": ports,
             "address": f"{host}{first}" if self.address else "",
             "services": self._service_statuses(),
@@ -438,7 +437,8 @@ class _Teller:
         if not self.view.visited or game is None or game.spec.install.packages is None:
             return self.previous.version
         first = game.spec.install.packages.apt[0]
-        return next((p.version for p in self.view.observed.packages if p.name == first), "")
+        version = next((p.version for p in self.view.observed.packages if p.name == first), "")
+        return said(version, MAX_SHORT)
 
     def _measurements(self, running: Running | None) -> dict[str, Any]:
         there = self.seen and running is not None and running.running
@@ -446,7 +446,9 @@ class _Teller:
         return {
             "players": self.measured.players if there else None,
             "metrics": self.measured.metrics if there else None,
-            "security_score": score / 10 if score is not None else self.previous.security_score,
+            "security_score": self.previous.security_score
+            if score is None
+            else min(max(score, 0), 100) / 10,
         }
 
     def _operation_of(self, game: Game) -> Operation | None:
@@ -500,5 +502,19 @@ def _abnormal(holds: bool, judged: _Judgement) -> Fact:
     return FALSE, Reason.NOTHING_WRONG, ""
 
 
+def _port_statuses(ports: Sequence[DesiredPort]) -> tuple[PortStatus, ...]:
+    """Give what can be shown; what a ledger says that was tampered with may be no port at all."""
+    shown: dict[str, PortStatus] = {}
+    for port in ports[:MAX_PORTS]:
+        if port.protocol in _PROTOCOLS and 0 < port.number < 65536 and 0 < len(port.name) <= 64:
+            fields = {"name": port.name, "port": port.number, "protocol": port.protocol}
+            shown.setdefault(port.name, PortStatus.model_validate(fields))
+    return tuple(shown.values())
+
+
+_PROTOCOLS = frozenset(str(protocol) for protocol in Protocol)
+_LAST_SECOND = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp())
+
+
 def _instant(seconds: int) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
+    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _LAST_SECOND else None

@@ -15,6 +15,8 @@ from warlock_operator.api.v1alpha1.instancestatus import MemorySource, Metrics
 from warlock_operator.core.view import HostView
 from warlock_operator.errors import OperatorError
 
+_SOURCES = {str(source): source for source in MemorySource}
+
 
 def utc_now() -> datetime:
     """The wall clock, for people and for transition times."""
@@ -90,7 +92,7 @@ class Sight:
             elapsed, used = now - then, unit.cpu_usec - before.cpu_usec
             # A counter that went back belongs to another process.
             rate = round(used / elapsed) if elapsed > 0 and used >= 0 else None
-            source = MemorySource(unit.memory_source) if unit.memory_source else None
+            source = _SOURCES.get(unit.memory_source)
             made[unit.unit] = Metrics(
                 cpu_millicores=rate,
                 memory_bytes=unit.memory_bytes if source else None,

@@ -25,31 +25,39 @@ from warlock_agent.model import (
 from warlock_agent.wire import FrameReader, UnknownFrame, WireError
 
 TEXT = st.text(st.characters(exclude_characters="\x00", codec="utf-8"), max_size=8)
-UNIT = st.builds(UnitSample, TEXT, st.integers(0), st.integers(0), TEXT, st.integers(0))
+NUMBER = st.integers(-wire.MAX_NUMBER, wire.MAX_NUMBER - 1)
+UNIT = st.builds(
+    UnitSample,
+    TEXT,
+    st.integers(0, wire.MAX_NUMBER - 1),
+    st.integers(0, wire.MAX_NUMBER - 1),
+    TEXT,
+    st.integers(0, wire.MAX_NUMBER - 1),
+)
 HOST = empty_host()
 FRAMES = st.one_of(
     st.builds(
-        wire.Converge, st.integers(), st.builds(Authority, TEXT, st.integers(), TEXT, TEXT),
-        desired_hosts(), st.integers(),
+        wire.Converge, NUMBER, st.builds(Authority, TEXT, NUMBER, TEXT, TEXT),
+        desired_hosts(), NUMBER,
     ),
-    st.builds(wire.Observe, st.integers()),
-    st.builds(wire.Exchange, st.integers(), TEXT, st.integers(), TEXT),
-    st.builds(wire.Ping, st.integers()),
+    st.builds(wire.Observe, NUMBER),
+    st.builds(wire.Exchange, NUMBER, TEXT, NUMBER, TEXT),
+    st.builds(wire.Ping, NUMBER),
     st.builds(
-        wire.Report, st.integers(), st.tuples(st.builds(StepResult, TEXT, TEXT, TEXT, TEXT)),
+        wire.Report, NUMBER, st.tuples(st.builds(StepResult, TEXT, TEXT, TEXT, TEXT)),
         st.tuples(st.builds(Refusal, TEXT, TEXT, TEXT)), st.just(HOST),
     ),
-    st.builds(wire.State, st.integers(), st.just(HOST)),
-    st.builds(wire.Exchanged, st.integers(), st.tuples(TEXT, TEXT)),
-    st.builds(wire.Pong, st.integers()),
-    st.builds(wire.Fault, st.integers(), TEXT, TEXT),
+    st.builds(wire.State, NUMBER, st.just(HOST)),
+    st.builds(wire.Exchanged, NUMBER, st.tuples(TEXT, TEXT)),
+    st.builds(wire.Pong, NUMBER),
+    st.builds(wire.Fault, NUMBER, TEXT, TEXT),
     st.builds(
-        wire.Hello, st.integers(), TEXT, st.builds(Facts, TEXT),
+        wire.Hello, NUMBER, TEXT, st.builds(Facts, TEXT),
         st.tuples(st.builds(Feature, TEXT, TEXT)), st.just(HOST),
     ),
     st.builds(wire.UnitsChanged, st.just(())),
     st.builds(wire.OperationChanged, st.builds(Operation, TEXT, TEXT, TEXT, TEXT)),
-    st.builds(wire.Sample, st.integers(), st.tuples(UNIT)),
+    st.builds(wire.Sample, NUMBER, st.tuples(UNIT)),
 )  # fmt: skip
 
 
@@ -151,3 +159,14 @@ def test_an_unknown_request_can_be_answered_and_an_unknown_field_is_let_be() -> 
     assert wire.decode(b'{"frame":"Ping","request":7,"newer":1}') == wire.Ping(7)
     with pytest.raises(WireError):
         wire.decode(b'{"frame":"Ping","request":' + b"[" * 100_000)
+
+
+def test_half_a_surrogate_pair_can_not_be_passed_on() -> None:
+    line = b'{"frame": "Fault", "request": 0, "reason": "a\\ud800b", "message": "\\ud83c\\udfae"}'
+    assert wire.decode(line) == wire.Fault(0, "a?b", "\U0001f3ae")
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**400])
+def test_a_number_has_64_bits(number: int) -> None:
+    with pytest.raises(WireError, match="64 bits"):
+        wire.decode(json.dumps({"frame": "Pong", "request": number}).encode())

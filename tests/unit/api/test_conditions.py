@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warlock_operator.api.conditions import (
-    clip,
     get_condition,
     remove_condition,
     set_condition,
@@ -19,6 +18,7 @@ from warlock_operator.api.conditions import (
 )
 from warlock_operator.api.names import ConditionStatus, ConditionType, Reason, Why
 from warlock_operator.api.v1alpha1.meta import Condition
+from warlock_operator.api.v1alpha1.values import said
 from warlock_operator.errors import BY_REASON, CrashLoop, OperatorError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
@@ -130,7 +130,7 @@ def test_a_long_message_is_clipped_to_what_the_schema_allows() -> None:
     made = set_condition((), ConditionType.READY, FALSE, "A", "x" * 10_000, now=NOW)
     assert len(made[0].message) == 4096
     assert made[0].message.endswith("…")
-    assert clip("short", 5) == "short"
+    assert said("short", 5) == "short"
 
 
 def _message(reason: Why, message: str) -> str:
@@ -156,3 +156,7 @@ def test_the_place_stands_before_the_journal_however_long_either_is() -> None:
     )
     assert _message(CrashLoop.reason, "ended\n" + "x" * 10_000).startswith(f"ended{where}\nx")
     assert _message(CrashLoop.reason, "x" * 10_000 + "\nyy").endswith(f"…{where}\n…")
+
+
+def test_what_a_machine_says_drives_no_terminal() -> None:
+    assert _message(Reason.RUNNING, "a\x1b[2J\u202eb\nc") == "a [2J b\nc"

@@ -11,14 +11,18 @@ from warlock_operator.api.rules import BY_NAME, UNIQUE, Model, Rule, StatusModel
 from warlock_operator.api.v1alpha1.meta import Conditions, LabelSelector, ObjectMeta
 from warlock_operator.api.v1alpha1.values import (
     Address,
+    Count,
     ObjectName,
     PathRoot,
+    PathText,
     PortNumber,
+    ShortText,
     Timestamp,
 )
 
 DEFAULT_PATH_ROOTS = ("/opt", "/srv")
 MAX_ORPHANS = 256
+MAX_FEATURES = 64
 
 
 class Become(StrEnum):
@@ -173,20 +177,16 @@ class GameHostSpec(Model):
     )
 
 
-_Short = Annotated[str, Field(max_length=256)]
-_Count = Annotated[int, Field(ge=0)]
-
-
 class HostFacts(StatusModel):
     """What kind of machine it is."""
 
-    os: _Short = Field(default="", description="Name and version of the distribution.")
-    kernel: _Short = Field(default="", description="Release of the kernel.")
-    systemd: _Short = Field(default="", description="Version of systemd.")
-    python: _Short = Field(default="", description="Version of Python that the agent runs on.")
-    architecture: _Short = Field(default="", description="Architecture, such as x86_64.")
-    cpus: _Count = Field(default=0, description="Number of processors.")
-    memory_bytes: _Count = Field(default=0, description="Memory, in bytes.")
+    os: ShortText = Field(default="", description="Name and version of the distribution.")
+    kernel: ShortText = Field(default="", description="Release of the kernel.")
+    systemd: ShortText = Field(default="", description="Version of systemd.")
+    python: ShortText = Field(default="", description="Version of Python that the agent runs on.")
+    architecture: ShortText = Field(default="", description="Architecture, such as x86_64.")
+    cpus: Count = Field(default=0, description="Number of processors.")
+    memory_bytes: Count = Field(default=0, description="Memory, in bytes.")
 
 
 class HostFeature(StatusModel):
@@ -203,32 +203,32 @@ class HostFeature(StatusModel):
 class HostAgent(StatusModel):
     """The operator's agent on the machine."""
 
-    digest: _Short = Field(default="", description="SHA-256 of the agent's archive.")
+    digest: ShortText = Field(default="", description="SHA-256 of the agent's archive.")
 
 
 class HostInstances(StatusModel):
     """How many instances the machine has."""
 
-    desired: _Count = Field(default=0, description="GameInstances that name the machine.")
-    running: _Count = Field(default=0, description="Those whose main process runs.")
+    desired: Count = Field(default=0, description="GameInstances that name the machine.")
+    running: Count = Field(default=0, description="Those whose main process runs.")
 
 
 class Orphan(StatusModel):
     """What the machine has and no GameInstance names. It is left running."""
 
-    guid: _Short = Field(description="Which Game.")
-    instance_id: _Short = Field(alias="instance_id", description="Which instance of the Game.")
-    namespace: _Short = Field(default="", description="Namespace of the object that it came from.")
-    name: _Short = Field(default="", description="Name of the object that it came from.")
-    path: Annotated[str, Field(max_length=1024)] = Field(
-        default="", description="Where its files lie."
+    guid: ShortText = Field(description="Which Game.")
+    instance_id: ShortText = Field(alias="instance_id", description="Which instance of the Game.")
+    namespace: ShortText = Field(
+        default="", description="Namespace of the object that it came from."
     )
+    name: ShortText = Field(default="", description="Name of the object that it came from.")
+    path: PathText = Field(default="", description="Where its files lie.")
 
 
 class GameHostStatus(StatusModel):
     """What the operator knows of the machine."""
 
-    observed_generation: _Count = Field(
+    observed_generation: Count = Field(
         default=0, description="The metadata.generation that the status was made from."
     )
     conditions: Conditions = Field(
@@ -236,13 +236,13 @@ class GameHostStatus(StatusModel):
         description="Ready: instances can be served. Reachable: the agent on it answers. Stalled: "
         "somebody has to do something; the reason says what.",
     )
-    machine_id: _Short = Field(
+    machine_id: ShortText = Field(
         default="",
         alias="machineID",
         description="The machine's /etc/machine-id. Another machine at the address is not touched.",
     )
     facts: HostFacts | None = Field(default=None, description="What kind of machine it is.")
-    features: Annotated[tuple[HostFeature, ...], Field(max_length=64), BY_NAME] = Field(
+    features: Annotated[tuple[HostFeature, ...], Field(max_length=MAX_FEATURES), BY_NAME] = Field(
         default=(), description="What the machine makes of the limits that units ask for."
     )
     host_keys: Annotated[

@@ -13,7 +13,15 @@ from warlock_operator.api.names import InstanceState
 from warlock_operator.api.rules import BY_NAME, ListKind, StatusModel
 from warlock_operator.api.v1alpha1.game import MAX_SERVICES, Protocol
 from warlock_operator.api.v1alpha1.meta import Conditions
-from warlock_operator.api.v1alpha1.values import MAX_MESSAGE, MAX_PATH, MAX_PORTS, Timestamp
+from warlock_operator.api.v1alpha1.values import (
+    MAX_PATH,
+    MAX_PORTS,
+    Count,
+    LongText,
+    Percent,
+    ShortText,
+    Timestamp,
+)
 
 MAX_PLAYER_NAMES = 128
 MAX_PLAYER_NAME = 64
@@ -40,9 +48,8 @@ class OperationResult(StrEnum):
     FAILED = "Failed"
 
 
+_Players = Annotated[int, Field(ge=0)]
 _Name = Annotated[str, Field(min_length=1, max_length=64)]
-_Short = Annotated[str, Field(max_length=256)]
-_Count = Annotated[int, Field(ge=0)]
 
 
 class PortStatus(StatusModel):
@@ -59,27 +66,27 @@ class ServiceStatus(StatusModel):
     name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         description="Name of the service, as in the Game."
     )
-    unit: _Short = Field(default="", description="Name of its unit on the machine.")
-    active_state: _Short = Field(
+    unit: ShortText = Field(default="", description="Name of its unit on the machine.")
+    active_state: ShortText = Field(
         default="", description="systemd's ActiveState: active, inactive, activating, failed …"
     )
-    sub_state: _Short = Field(
+    sub_state: ShortText = Field(
         default="", description="systemd's SubState: running, dead, auto-restart …"
     )
-    main_pid: _Count = Field(
+    main_pid: Count = Field(
         default=0, alias="mainPID", description="Id of its main process; 0: there is none."
     )
     since: Timestamp | None = Field(
         default=None, description="When it came into this state, by the machine's clock."
     )
-    restarts: _Count = Field(default=0, description="How often systemd has restarted it by itself.")
+    restarts: Count = Field(default=0, description="How often systemd has restarted it by itself.")
 
 
 class Players(StatusModel):
     """Who plays; absent while it is not known."""
 
-    online: _Count = Field(description="Players on the server, bots included.")
-    max: _Count = Field(default=0, description="Places on the server; 0: not known.")
+    online: _Players = Field(description="Players on the server, bots included.")
+    max: _Players = Field(default=0, description="Places on the server; 0: not known.")
     names: Annotated[
         tuple[Annotated[str, Field(max_length=MAX_PLAYER_NAME)], ...],
         Field(max_length=MAX_PLAYER_NAMES),
@@ -89,29 +96,25 @@ class Players(StatusModel):
 class Metrics(StatusModel):
     """What the instance uses; written when it changes by much, at most once a minute."""
 
-    cpu_millicores: _Count | None = Field(
+    cpu_millicores: Count | None = Field(
         default=None, description="Processor time used, in thousandths of one processor."
     )
-    memory_bytes: _Count | None = Field(default=None, description="Memory used, in bytes.")
+    memory_bytes: Count | None = Field(default=None, description="Memory used, in bytes.")
     memory_source: MemorySource | None = Field(
         default=None,
         description="Cgroup: counted by the kernel. ProcessPSS: the sum over the processes, where "
         "the machine counts no memory for units.",
     )
-    tasks: _Count | None = Field(default=None, description="Number of threads.")
+    tasks: Count | None = Field(default=None, description="Number of threads.")
 
 
 class OperationStatus(StatusModel):
     """Long work that is under way on the machine."""
 
-    id: _Short = Field(description="Id of the operation on the machine.")
+    id: ShortText = Field(description="Id of the operation on the machine.")
     type: OperationType = Field(description="What is done.")
-    step: Annotated[str, Field(max_length=MAX_MESSAGE)] = Field(
-        default="", description="What it is doing now."
-    )
-    progress: Annotated[int, Field(ge=0, le=100)] = Field(
-        default=0, description="How far it is, in percent."
-    )
+    step: LongText = Field(default="", description="What it is doing now.")
+    progress: Percent = Field(default=0, description="How far it is, in percent.")
     started_at: Timestamp | None = Field(default=None, description="When it began.")
     deadline: Timestamp | None = Field(
         default=None, description="When it is given up, if it has not ended by then."
@@ -121,12 +124,10 @@ class OperationStatus(StatusModel):
 class OperationRecord(StatusModel):
     """Long work that has ended."""
 
-    id: _Short = Field(description="Id of the operation on the machine.")
+    id: ShortText = Field(description="Id of the operation on the machine.")
     type: OperationType = Field(description="What was done.")
     result: OperationResult = Field(description="Succeeded or Failed.")
-    message: Annotated[str, Field(max_length=MAX_MESSAGE)] = Field(
-        default="", description="Why it failed."
-    )
+    message: LongText = Field(default="", description="Why it failed.")
     started_at: Timestamp | None = Field(default=None, description="When it began.")
     finished_at: Timestamp | None = Field(default=None, description="When it ended.")
 
@@ -134,7 +135,7 @@ class OperationRecord(StatusModel):
 class GameInstanceStatus(StatusModel):
     """What the operator saw on the machine; what can't be seen is absent or Unknown."""
 
-    observed_generation: _Count = Field(
+    observed_generation: Count = Field(
         default=0, description="The metadata.generation that was last applied on the machine."
     )
     conditions: Conditions = Field(
@@ -146,7 +147,7 @@ class GameInstanceStatus(StatusModel):
     state: InstanceState | None = Field(
         default=None, description="The conditions in one word, to print and never to branch on."
     )
-    instance_id: _Short = Field(
+    instance_id: ShortText = Field(
         default="",
         alias="instance_id",
         description="The instance's id on its host; default where the spec names none.",
@@ -154,8 +155,8 @@ class GameInstanceStatus(StatusModel):
     path: Annotated[str, Field(max_length=MAX_PATH)] = Field(
         default="", description="Directory of the instance's files."
     )
-    user: _Short = Field(default="", description="System user that the instance runs as.")
-    address: _Short = Field(
+    user: ShortText = Field(default="", description="System user that the instance runs as.")
+    address: ShortText = Field(
         default="", description="Where players connect: the host's address and the first port."
     )
     ports: Annotated[tuple[PortStatus, ...], Field(max_length=MAX_PORTS), BY_NAME] = Field(
@@ -164,7 +165,7 @@ class GameInstanceStatus(StatusModel):
     services: Annotated[tuple[ServiceStatus, ...], Field(max_length=MAX_SERVICES), BY_NAME] = Field(
         default=(), description="The instance's units, the main one first."
     )
-    version: _Short = Field(default="", description="Version of the game that is installed.")
+    version: ShortText = Field(default="", description="Version of the game that is installed.")
     players: Players | None = Field(
         default=None, description="Who plays. Absent: not known, or not asked."
     )

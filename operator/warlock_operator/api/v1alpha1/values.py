@@ -11,7 +11,7 @@ import ipaddress
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, PlainSerializer
+from pydantic import AwareDatetime, BeforeValidator, Field, PlainSerializer
 
 from warlock_operator.api.rules import Rule, cel_string, matches
 
@@ -20,6 +20,7 @@ MAX_VARIABLES = 64
 MAX_PATH = 1024
 MAX_TEXT = 1024
 MAX_MESSAGE = 4096
+MAX_SHORT = 256
 
 # Lengths are a little wider than what the rules allow, so that the rule's message is seen and
 # not "Too long".
@@ -199,6 +200,34 @@ VariableName = Annotated[
         holds=lambda name: not (_is_reserved.holds and _is_reserved.holds(name)),
     ),
 ]
+
+
+MAX_COUNT = 2**53
+"""Beyond it JSON's numbers are not exact, and the apiserver's no integers."""
+
+
+def said(text: str, limit: int) -> str:
+    """Make what a machine says fit to be shown: printable but for line breaks, cut at *limit*."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _text_within(limit: int) -> BeforeValidator:
+    return BeforeValidator(lambda text: said(text, limit) if isinstance(text, str) else text)
+
+
+def _number_within(low: int, high: int) -> BeforeValidator:
+    return BeforeValidator(lambda n: min(max(n, low), high) if isinstance(n, int) else n)
+
+
+# Of statuses: whatever a machine says becomes what the schema takes, or one machine's nonsense
+# would be an error in the task that serves it.
+ShortText = Annotated[str, Field(max_length=MAX_SHORT), _text_within(MAX_SHORT)]
+PathText = Annotated[str, Field(max_length=MAX_PATH), _text_within(MAX_PATH)]
+LongText = Annotated[str, Field(max_length=MAX_MESSAGE), _text_within(MAX_MESSAGE)]
+Count = Annotated[int, Field(ge=0), _number_within(0, MAX_COUNT)]
+Percent = Annotated[int, Field(ge=0, le=100), _number_within(0, 100)]
 
 
 def _rfc3339(time: datetime) -> str:
