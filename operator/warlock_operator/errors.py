@@ -63,6 +63,15 @@ class TerminalError(OperatorError):
 class HostUnreachable(TransientError):
     """No SSH connection: no route, refused, timed out, or lost in the middle of a request."""
 
+    def __init__(self, message: str = "", *, silent: bool = False) -> None:
+        """
+        Args:
+            message: as in OperatorError.
+            silent: nothing took so much as a TCP connection, so a bare one tells of its return.
+        """
+        super().__init__(message)
+        self.silent = silent
+
 
 class HostKeyMismatch(TransientError):
     """

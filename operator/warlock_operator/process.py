@@ -28,6 +28,7 @@ from warlock_operator.kube.status import StatusWriter
 from warlock_operator.reconcile.finalizers import Finalizers
 from warlock_operator.reconcile.fleet import Fleet
 from warlock_operator.reconcile.gate import Gate
+from warlock_operator.reconcile.prober import Prober
 from warlock_operator.reconcile.publisher import Publisher
 from warlock_operator.reconcile.worker import Leader, Surroundings
 from warlock_operator.settings import Settings
@@ -133,10 +134,12 @@ async def _work(
     writer = StatusWriter(client, inventory.uid_of)
     secrets = KeySecrets(client, lambda name: fleet.secret_changed(name))
     labels = NamespaceLabels(client, lambda name: fleet.labels_changed(labels.all(), name))
+    links = links or make_links(settings)
     around = Surroundings(
         settings=settings,
         inventory=inventory,
-        links=links or make_links(settings),
+        links=links,
+        prober=Prober(links, settings),
         secrets=secrets,
         finalizers=Finalizers(client, inventory),
         publisher=Publisher(writer, recorder),

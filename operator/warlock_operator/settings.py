@@ -158,6 +158,16 @@ class Settings:
     connects_per_address: int = _count(
         5, "of those to one address: sshd refuses some from the 10th on (MaxStartups)", high=10_000
     )
+    probe_period_seconds: float = _seconds(
+        5.0, "a host that does not answer is tried by a bare TCP connect this often", low=0.05
+    )
+    probes_per_second: float = _knob(
+        50.0, "of these for the whole fleet; where more hosts are away, each is tried less often",
+        low=0.1, high=10_000.0,
+    )  # fmt: skip
+    probe_timeout_seconds: float = _seconds(
+        3.0, "such a connect is given up; the kernel has sent a second packet by then", low=0.05
+    )
     agent_start_timeout_seconds: float = _seconds(
         30.0, "loader, push of the archive and hello; a slow disk takes seconds", low=0.05
     )

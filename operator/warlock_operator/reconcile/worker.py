@@ -3,7 +3,7 @@ The one writer of one host: decides, converges, publishes; then waits until some
 
 Any number of wake-ups make one pass. A pass reads everything anew, so a lost wake-up costs time
 and never truth. Errors that the world may heal are tried again with back-off; an edit, a signal
-from the host or a changed Secret wakes the worker from any wait.
+from the host or a changed Secret wakes the worker from any wait (:mod:`~..core.backoff`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from warlock_agent import names
 from warlock_agent.model import Authority, DesiredHost, ObservedUnit, StepResult
@@ -23,7 +23,7 @@ from warlock_agent.wire import Fault, OperationChanged, Sample, UnitsChanged
 from warlock_operator import log as fields
 from warlock_operator.api.names import Annotation, Kind
 from warlock_operator.api.v1alpha1.instancestatus import Metrics
-from warlock_operator.core.backoff import backoff
+from warlock_operator.core.backoff import backoff, pause_seconds
 from warlock_operator.core.desired import HostDecision, Verdict, desired_host, key_of
 from warlock_operator.core.events import Told, drift_events
 from warlock_operator.core.hoststatus import host_status
@@ -31,6 +31,7 @@ from warlock_operator.core.inventory import HostItem, Inventory
 from warlock_operator.core.status import Measured, status_of
 from warlock_operator.errors import (
     HostReplaced,
+    HostUnreachable,
     InvalidObject,
     KeySecretMissing,
     OperatorError,
@@ -40,6 +41,7 @@ from warlock_operator.errors import (
 from warlock_operator.kube.secrets import KeySecrets
 from warlock_operator.reconcile.counting import PlayerPoll
 from warlock_operator.reconcile.finalizers import Finalizers
+from warlock_operator.reconcile.prober import Prober
 from warlock_operator.reconcile.publisher import Publisher
 from warlock_operator.reconcile.sight import Sight, utc_now
 from warlock_operator.settings import Settings
@@ -51,8 +53,11 @@ log = logging.getLogger(__name__)
 ROUNDS = 4
 """Passes in a row while the answer of one changes what is desired: claims freed, ports given."""
 
-ATTEMPT_SECONDS = 1.0
-"""Between two attempts to connect, whoever asks for them."""
+T = TypeVar("T")
+
+
+class Overtaken(Exception):
+    """An edit has made pointless what a pass was waiting for; the next pass reads it."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Surroundings:
     settings: Settings
     inventory: Inventory
     links: LinkFactory
+    prober: Prober
     secrets: KeySecrets
     finalizers: Finalizers
     publisher: Publisher
@@ -93,15 +99,20 @@ class HostWorker:
         self._around = around
         self._gone = gone
         self._dirty = asyncio.Event()
+        self._edited = asyncio.Event()
+        self._probing: asyncio.Task[None] | None = None
         self._link: HostLink | None = None
         self._linked_by: LinkTarget | None = None
         self._attempted_at = float("-inf")
-        self._lost_at: float | None = time.monotonic()
+        self._lost_at: float | None = _now()
+        self._renew_delays()
         self._decision: HostDecision | None = None
         self._players = PlayerPoll(around.queries, around.settings, self._publish_instance)
 
     def enqueue(self) -> None:
-        """Look again: something may have changed."""
+        """Look again: somebody has changed or asked for something, so earlier failures are past."""
+        self._renew_delays()
+        self._edited.set()
         self._dirty.set()
 
     @property
@@ -112,21 +123,25 @@ class HostWorker:
 
     async def run(self) -> None:
         """Converge the host until it is gone or the task is cancelled."""
-        delays = self._delays()
         try:
             while (item := self._around.inventory.host(self.name)) is not None:
                 self._dirty.clear()  # before we read: what changes meanwhile is the next pass
+                self._edited.clear()
                 try:
                     wait_seconds = await self._pass(item)
                     if self._troubled():
-                        wait_seconds = min(wait_seconds, next(delays))
+                        wait_seconds = min(wait_seconds, next(self._delays))
                     else:
-                        delays = self._delays()
+                        self._renew_delays()
                 except OperatorError as error:
-                    wait_seconds = self._failed(error, next(delays))
+                    wait_seconds = self._failed(item, error)
+                except Overtaken:
+                    continue
                 self._publish()
                 await self._wait(wait_seconds)
+                self._stop_probing()
         finally:
+            self._stop_probing()
             await self._hang_up()
         self._gone(self.name)
 
@@ -274,11 +289,11 @@ class HostWorker:
         if self._link is not None and self._linked_by == target:
             return self._link
         await self._hang_up()
-        await asyncio.sleep(max(0.0, self._attempted_at + ATTEMPT_SECONDS - time.monotonic()))
-        self._attempted_at = time.monotonic()
+        await asyncio.sleep(pause_seconds(self._attempted_at, _now()))
+        self._attempted_at = _now()
         link = self._around.links.connect(target, self._pushed, self._lost)
         try:
-            hello = await link.open()
+            hello = await self._heeding_edits(item, target, link.open())
             self._check_machine(item, hello.observed.machine_id)
         except BaseException:
             await link.close()
@@ -287,6 +302,39 @@ class HostWorker:
         self.sight.greeted(hello, link.host_keys)
         log.info("host connected", extra={fields.HOST: self.name, fields.DIGEST: hello.digest})
         return link
+
+    async def _heeding_edits(
+        self, item: HostItem, target: LinkTarget, work: Coroutine[None, None, T]
+    ) -> T:
+        """
+        Wait for a host that may not answer for long, and see to what people do meanwhile.
+
+        Raises:
+            Overtaken: the host is to be reached otherwise, or is gone.
+        """
+        working = asyncio.ensure_future(work)
+        try:
+            while not working.done():
+                edited = asyncio.ensure_future(self._edited.wait())
+                await asyncio.wait((working, edited), return_when=asyncio.FIRST_COMPLETED)
+                edited.cancel()
+                if self._edited.is_set() and not working.done():
+                    self._edited.clear()
+                    await self._take_edit(item, target)
+            return working.result()
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+    async def _take_edit(self, item: HostItem, target: LinkTarget) -> None:
+        """Do what needs no host; raises Overtaken where the one that is waited for is not meant."""
+        now = self._around.inventory.host(self.name)
+        if now is None or now.uid != item.uid:
+            raise Overtaken
+        self._decide(now)
+        self._publish()
+        if await self._let_go(now) or now.object is None or self._target(now) != target:
+            raise Overtaken
 
     def _target(self, item: HostItem) -> LinkTarget:
         assert item.object is not None
@@ -359,7 +407,7 @@ class HostWorker:
         self._publish()
         self._dirty.set()
 
-    def _failed(self, error: OperatorError, delay_seconds: float) -> float:
+    def _failed(self, item: HostItem, error: OperatorError) -> float:
         """Note a pass that came to nothing; gives the seconds to wait."""
         log.warning(
             "host not converged",
@@ -369,13 +417,29 @@ class HostWorker:
             self._out_of_reach(error)
         else:
             self.sight.failed(error)
+        if isinstance(error, HostUnreachable) and error.silent:
+            self._probing = asyncio.create_task(self._probe(item))
         if isinstance(error, TransientError):
-            return delay_seconds
+            return next(self._delays)
         return self._around.settings.resync_seconds
+
+    async def _probe(self, item: HostItem) -> None:
+        """Try again as soon as the host takes a connection."""
+        assert item.object is not None
+        spec = item.object.spec
+        await self._around.prober.back(spec.address, spec.ssh.port)
+        log.info("host answers again", extra={fields.HOST: self.name})
+        self._renew_delays()
+        self._dirty.set()
+
+    def _stop_probing(self) -> None:
+        probing, self._probing = self._probing, None
+        if probing is not None:
+            probing.cancel()
 
     def _out_of_reach(self, error: OperatorError) -> None:
         if self._lost_at is None:
-            self._lost_at = time.monotonic()
+            self._lost_at = _now()
         self.sight.lost(error)
 
     async def _hang_up(self) -> None:
@@ -387,8 +451,8 @@ class HostWorker:
 
     async def _wait(self, wait_seconds: float) -> None:
         """Wait for news, for so long at most; the end of the grace is news too."""
-        deadline = time.monotonic() + wait_seconds
-        while (left := deadline - time.monotonic()) > 0:
+        deadline = _now() + wait_seconds
+        while (left := deadline - _now()) > 0:
             grace_left = self._grace_left()
             if grace_left is not None and grace_left <= 0:
                 self.sight.went_out_of_sight()
@@ -404,11 +468,12 @@ class HostWorker:
         """Seconds until what depends on the host is unknown; None: it is in sight, or told."""
         if self._lost_at is None or self.sight.view.out_of_sight:
             return None
-        return self._lost_at + self._around.settings.unknown_grace_seconds - time.monotonic()
+        return self._lost_at + self._around.settings.unknown_grace_seconds - _now()
 
-    def _delays(self) -> Iterator[float]:
+    def _renew_delays(self) -> None:
+        """Let the waits after failures start anew."""
         settings = self._around.settings
-        return backoff(
+        self._delays = backoff(
             settings.backoff_initial_seconds, settings.backoff_cap_seconds, random.random
         )
 
@@ -481,6 +546,11 @@ class HostWorker:
         orphans = orphans_of(self._decision.desired, view.observed.ledger)
         desired = len(self._decision.verdicts)
         publisher.publish(item, host_status(item, view, desired, orphans, shown, utc_now()))
+
+
+def _now() -> float:
+    """The clock that the event loop's own waits go by."""
+    return asyncio.get_running_loop().time()
 
 
 def _needs_pass(before: ObservedUnit, after: ObservedUnit) -> bool:

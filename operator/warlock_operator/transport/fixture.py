@@ -61,6 +61,12 @@ class FixtureLinks:
         """Make a link; it dials when it is opened."""
         return FixtureLink(target, self._settings, self.machine_at, on_frame, on_lost)
 
+    async def answers(self, address: str, port: int) -> bool:
+        """Whether a machine can be reached there."""
+        with contextlib.suppress(HostUnreachable):
+            return not self.machine_at(address).faults.unreachable
+        return False
+
     def machine_at(self, address: str) -> Machine:
         """
         Give the machine at *address*.
@@ -70,7 +76,7 @@ class FixtureLinks:
         """
         if address not in self.machines:
             if self._make is None:
-                raise HostUnreachable(f"no route to {address}")
+                raise HostUnreachable(f"no route to {address}", silent=True)
             self.machines[address] = self._make(address)
         return self.machines[address]
 
@@ -120,7 +126,7 @@ class FixtureLink:
         """Find the machine, compare its key, greet its agent."""
         machine = self._machine_at(self._target.address)
         if machine.faults.unreachable:
-            raise HostUnreachable(f"no route to {self._target.address}")
+            raise HostUnreachable(f"no route to {self._target.address}", silent=True)
         self._host_keys = (self._key_of(machine),)
         await asyncio.sleep(machine.faults.slow_seconds)
         self._machine = machine

@@ -132,6 +132,10 @@ class LinkFactory(Protocol):
         """
         ...
 
+    async def answers(self, address: str, port: int) -> bool:
+        """Whether something takes a TCP connection there, which is closed at once."""
+        ...
+
 
 def error_of(fault: Fault) -> OperatorError:
     """Turn an agent's Fault into the error of that name, or AgentFailed for a name unknown here."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator
 
 import asyncssh
@@ -25,6 +26,7 @@ from warlock_operator.errors import (
     OperatorError,
 )
 from warlock_operator.settings import Settings
+from warlock_operator.transport import tcp
 from warlock_operator.transport.link import HostLink, LinkTarget, OnFrame, OnLost
 from warlock_operator.transport.remote import Receiver, RemoteLink
 from warlock_operator.transport.zipapp import Archive, agent_archive
@@ -69,17 +71,29 @@ class SshLinks:
         # bcrypt, which protects a key by its slowness, would hold up every host.
         key = await asyncio.to_thread(_private_key, target)
         async with self._turn((target.address, target.port)):
-            connection = await _connect(target, check, key, self._settings)
+            # A host that answers nothing must not keep a place from one that does.
+            limit = self._settings.connect_timeout_seconds
+            peer = await tcp.connected(target.address, target.port, limit)
+            try:
+                async with self._dialling:
+                    connection = await _connect(target, peer, check, key, limit)
+            except BaseException:
+                peer.close()
+                raise
         return SshRemote(connection, check.seen, self._settings.close_timeout_seconds)
+
+    async def answers(self, address: str, port: int) -> bool:
+        """Whether something takes a TCP connection there, which is closed at once."""
+        return await tcp.answers(address, port, self._settings.probe_timeout_seconds)
 
     @contextlib.asynccontextmanager
     async def _turn(self, address: tuple[str, int]) -> AsyncIterator[None]:
-        """Wait until few enough connections are being made, in all and to this address."""
+        """Wait until few enough connections are being made to this address."""
         limit = self._settings.connects_per_address
         here, users = self._by_address.get(address, (asyncio.Semaphore(limit), 0))
         self._by_address[address] = (here, users + 1)
         try:
-            async with here, self._dialling:
+            async with here:
                 yield
         finally:
             here, users = self._by_address.pop(address)
@@ -234,14 +248,21 @@ def _private_key(target: LinkTarget) -> asyncssh.SSHKey:
 
 
 async def _connect(
-    target: LinkTarget, check: _HostKeyCheck, key: asyncssh.SSHKey, settings: Settings
+    target: LinkTarget,
+    peer: socket.socket,
+    check: _HostKeyCheck,
+    key: asyncssh.SSHKey,
+    limit_seconds: float,
 ) -> asyncssh.SSHClientConnection:
-    limit = settings.connect_timeout_seconds
+    """Exchange keys and log in over *peer*, which is the connection's from then on."""
     where = f"{target.address} port {target.port}"
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(limit_seconds):
             return await asyncssh.connect(
-                target.address, target.port, options=_options(target, check, key, limit)
+                target.address,
+                target.port,
+                sock=peer,
+                options=_options(target, check, key, limit_seconds),
             )
     except asyncssh.HostKeyNotVerifiable as error:
         raise check.mismatch() from error
@@ -251,7 +272,8 @@ async def _connect(
             f"half to that user's authorized_keys, or correct spec.ssh"
         ) from error
     except TimeoutError as error:
-        raise HostUnreachable(f"{where} did not answer within {limit:g} s") from error
+        text = f"{where} takes a connection, and did not answer on it within {limit_seconds:g} s"
+        raise HostUnreachable(text) from error
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise HostUnreachable(f"{where}: {why}") from error

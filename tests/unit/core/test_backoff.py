@@ -1,13 +1,18 @@
-"""Waits double, stay below their cap, and never all the way down."""
+"""Waits double, stay below their cap, and never all the way down; probes keep to their budget."""
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warlock_operator.core.backoff import backoff
+from warlock_operator.core.backoff import (
+    ATTEMPT_SECONDS,
+    backoff,
+    pause_seconds,
+    probe_period_seconds,
+)
 
 
 @given(st.floats(0.1, 5), st.floats(5, 300), st.floats(0, 1))
@@ -18,3 +23,34 @@ def test_each_wait_is_between_half_and_the_whole_of_its_step(
     for wait in islice(backoff(initial, cap, lambda: chance), 20):
         assert step / 2 <= wait <= step
         step = min(step * 2, cap)
+
+
+@given(st.floats(0.1, 5), st.floats(5, 300), st.lists(st.floats(0, 1), min_size=20, max_size=20))
+def test_no_wait_is_above_the_cap_and_it_is_reached(
+    initial: float, cap: float, chances: list[float]
+) -> None:
+    waits = list(islice(backoff(initial, cap, iter(chances).__next__), 20))
+    assert max(waits) <= cap
+    assert min(waits[10:]) >= cap / 2
+
+
+@given(st.lists(st.floats(0, 100), max_size=30))
+def test_whenever_attempts_are_asked_for_they_are_a_second_apart(asked: list[float]) -> None:
+    made: list[float] = []
+    for at in sorted(asked):
+        now = max(at, made[-1] if made else at)
+        made.append(now + pause_seconds(made[-1] if made else float("-inf"), now))
+    gaps = [later - earlier for earlier, later in pairwise(made)]
+    assert all(gap >= ATTEMPT_SECONDS - 1e-9 for gap in gaps)
+    # And nobody waits for nothing: the first one is made when it is asked for.
+    assert made[:1] == sorted(asked)[:1]
+
+
+@given(st.integers(0, 100_000), st.floats(1, 60), st.floats(1, 1000))
+def test_probes_keep_to_the_budget_and_come_no_more_often_than_needed(
+    away: int, least: float, per_second: float
+) -> None:
+    period = probe_period_seconds(away, least, per_second)
+    assert period >= least
+    assert away / period <= per_second * (1 + 1e-9)
+    assert period == least or away / period >= per_second * (1 - 1e-9)

@@ -1,0 +1,76 @@
+"""
+The TCP connection below SSH, made apart from it: whoever does not answer at all is told by that.
+
+A connection that was made takes one of sshd's places (MaxStartups) until somebody has logged in or
+it is closed, so one that only looks is closed at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+
+from warlock_operator.errors import HostUnreachable
+
+_Place = tuple[socket.AddressFamily, tuple[str, int]]
+
+
+async def connected(address: str, port: int, limit_seconds: float) -> socket.socket:
+    """
+    Connect to the first of the places that *address* stands for which takes it.
+
+    Raises:
+        HostUnreachable: none did; it says so of itself (``silent``).
+    """
+    where = f"{address} port {port}"
+    try:
+        async with asyncio.timeout(limit_seconds):
+            return await _first_of(await _places(address, port))
+    except TimeoutError as error:
+        text = f"{where} did not answer within {limit_seconds:g} s"
+        raise HostUnreachable(text, silent=True) from error
+    except OSError as error:
+        # The resolver's errors have numbers of their own.
+        plain = error.errno is not None and not isinstance(error, socket.gaierror)
+        why = os.strerror(error.errno) if plain and error.errno else error.strerror or str(error)
+        raise HostUnreachable(f"{where}: {why}", silent=True) from error
+
+
+async def answers(address: str, port: int, limit_seconds: float) -> bool:
+    """Whether something takes a connection there; it is closed at once."""
+    try:
+        peer = await connected(address, port, limit_seconds)
+    except HostUnreachable:
+        return False
+    peer.close()
+    return True
+
+
+async def _places(address: str, port: int) -> list[_Place]:
+    try:
+        numeric = ipaddress.ip_address(address)
+    except ValueError:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        return [(family, (str(place[0]), port)) for family, _, _, _, place in found]
+    return [(socket.AF_INET if numeric.version == 4 else socket.AF_INET6, (address, port))]
+
+
+async def _first_of(places: list[_Place]) -> socket.socket:
+    why: OSError = OSError("no address")
+    for family, place in places:
+        peer = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            peer.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(peer, place)
+        except OSError as error:
+            peer.close()
+            why = error
+        except BaseException:
+            peer.close()
+            raise
+        else:
+            return peer
+    raise why

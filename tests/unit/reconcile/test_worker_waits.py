@@ -1,0 +1,248 @@
+"""When a worker tries again, in virtual time, against a machine in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.unit.core.worlds import Raw, game, host, instance
+from tests.unit.reconcile import virtual
+from warlock_operator.api.names import Kind
+from warlock_operator.core.inventory import Inventory
+from warlock_operator.kube.recorder import Recorder
+from warlock_operator.kube.secrets import KeySecret, KeySecrets
+from warlock_operator.kube.status import StatusWriter
+from warlock_operator.reconcile.finalizers import Finalizers
+from warlock_operator.reconcile.fleet import Fleet
+from warlock_operator.reconcile.prober import Prober
+from warlock_operator.reconcile.publisher import Publisher
+from warlock_operator.reconcile.worker import Leader, Surroundings
+from warlock_operator.settings import Settings
+from warlock_operator.transport.fixture import FixtureLinks
+from warlock_operator.transport.link import HostLink, LinkTarget, OnFrame, OnLost
+from warlock_operator.transport.machine import Machine
+from warlock_operator.transport.players import PlayerQueries
+
+SETTINGS = Settings(transport="fixture")
+HOUR = 3600.0
+
+
+class Counted(FixtureLinks):
+    """Notes when each address was tried."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.attempts: dict[str, list[float]] = {}
+
+    def connect(self, target: LinkTarget, on_frame: OnFrame, on_lost: OnLost) -> HostLink:
+        now = asyncio.get_running_loop().time()
+        self.attempts.setdefault(target.address, []).append(now)
+        return super().connect(target, on_frame, on_lost)
+
+
+@dataclass
+class World:
+    """A fleet without an apiserver: nothing of what is tested here has to be written there."""
+
+    links: Counted = field(default_factory=lambda: Counted(SETTINGS))
+    inventory: Inventory = field(default_factory=Inventory)
+    versions: int = 1
+
+    def __post_init__(self) -> None:
+        nobody: Any = SimpleNamespace(settings=SETTINGS)
+        self.secrets = KeySecrets(nobody, lambda name: self.fleet.secret_changed(name))
+        self.keys: dict[str, KeySecret] = self.secrets._reflector.values  # type: ignore[assignment]
+        self.keys["host-a-ssh"] = KeySecret("host-a-ssh", "uid", b"key", None)
+        self.prober = Prober(self.links, SETTINGS)
+        around = Surroundings(
+            settings=SETTINGS,
+            inventory=self.inventory,
+            links=self.links,
+            prober=self.prober,
+            secrets=self.secrets,
+            finalizers=Finalizers(nobody, self.inventory),
+            publisher=Publisher(
+                StatusWriter(nobody, self.inventory.uid_of), Recorder(nobody, "test")
+            ),
+            queries=PlayerQueries(SETTINGS),
+            leader=Leader("owner", 1, "holder"),
+        )
+        self.fleet = Fleet(around, lambda error: pytest.fail(f"a worker ended: {error}"))
+
+    def put(self, kind: Kind, raw: Raw, **meta: Any) -> None:
+        """Bring an object, or its next version, as a watch would."""
+        self.versions += 1
+        raw["metadata"].update(meta, resourceVersion=str(self.versions))
+        self.fleet.put(kind, raw)
+
+    def machine(self, raw: Raw) -> Machine:
+        """The machine of a GameHost."""
+        return self.links.machine_at(raw["spec"]["address"])
+
+    def attempts(self, raw: Raw) -> list[float]:
+        """When it was tried."""
+        return self.links.attempts.get(raw["spec"]["address"], [])
+
+
+def scenario(test: Callable[[World, Raw], Awaitable[None]]) -> Callable[[], None]:
+    """Run a test in virtual time, with a Game and one GameHost that nobody reaches."""
+
+    async def play() -> None:
+        world, one = World(), named_host("host-a", "198.18.1.1")
+        world.put(Kind.GAME, game())
+        world.put(Kind.GAME_HOST, one)
+        world.machine(one).faults.unreachable = True
+        world.fleet.start()
+        try:
+            await test(world, one)
+        finally:
+            await world.fleet.stop()
+
+    def run() -> None:
+        virtual.run(play())
+
+    run.__doc__ = test.__doc__
+    return run
+
+
+def named_host(name: str, address: str) -> Raw:
+    made = host(name, address)
+    made["spec"]["ssh"] = {"keySecret": {"name": "host-a-ssh"}, "hostKeyPolicy": "TrustOnFirstUse"}
+    return made
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@scenario
+async def test_waits_double_up_to_five_minutes(world: World, one: Raw) -> None:
+    await asyncio.sleep(2 * HOUR)
+    made = world.attempts(one)
+    gaps = [later - earlier for earlier, later in pairwise(made)]
+    step = SETTINGS.backoff_initial_seconds
+    for gap in gaps:
+        assert max(1.0, step / 2) - 0.01 <= gap <= max(1.0, step) + 0.1
+        step = min(2 * step, 300.0)
+    assert step == 300.0
+
+
+@scenario
+async def test_a_host_that_is_back_is_served_within_seconds(world: World, one: Raw) -> None:
+    await asyncio.sleep(HOUR)
+    tried = len(world.attempts(one))
+    world.machine(one).faults.unreachable = False
+    back = now()
+    while not world.machine(one).passes:
+        await asyncio.sleep(0.1)
+        assert now() - back < 6.0
+    assert len(world.attempts(one)) == tried + 1
+
+
+@scenario
+async def test_while_it_is_away_it_is_probed_every_five_seconds(world: World, one: Raw) -> None:
+    await asyncio.sleep(HOUR)
+    probed = world.prober.probes
+    await asyncio.sleep(HOUR)
+    # Not quite 720: an attempt by back-off starts the period anew, a dozen times an hour.
+    assert 640 <= world.prober.probes - probed <= 740
+
+
+async def _renewed(world: World, one: Raw, change: Callable[[], None]) -> None:
+    """The change makes an attempt at once, and after it the waits start anew."""
+    await asyncio.sleep(HOUR)
+    before = len(world.attempts(one))
+    changed = now()
+    change()
+    await asyncio.sleep(4.0)
+    fresh = world.attempts(one)[before:]
+    assert fresh[0] - changed < 0.1
+    assert len(fresh) >= 3
+
+
+@scenario
+async def test_a_spec_change_starts_the_waits_anew(world: World, one: Raw) -> None:
+    one["spec"]["unschedulable"] = True
+    await _renewed(world, one, lambda: world.put(Kind.GAME_HOST, one, generation=2))
+
+
+@scenario
+async def test_the_retry_annotation_on_the_host_starts_them_anew(world: World, one: Raw) -> None:
+    asked = {"warlock.dev/reconcile": "now"}
+    await _renewed(world, one, lambda: world.put(Kind.GAME_HOST, one, annotations=asked))
+
+
+@scenario
+async def test_the_retry_annotation_on_an_instance_starts_them_anew(world: World, one: Raw) -> None:
+    arena = instance("arena")
+    # Being deleted without our finalizer, it needs no apiserver to be held.
+    world.put(Kind.GAME_INSTANCE, arena, deletionTimestamp="2026-01-02T00:00:00Z")
+    asked = {"warlock.dev/reconcile": "now"}
+    await _renewed(world, one, lambda: world.put(Kind.GAME_INSTANCE, arena, annotations=asked))
+
+
+@scenario
+async def test_a_changed_secret_starts_them_anew(world: World, one: Raw) -> None:
+    def rotate() -> None:
+        world.keys["host-a-ssh"] = KeySecret("host-a-ssh", "uid", b"other", None)
+        world.fleet.secret_changed("host-a-ssh")
+
+    await _renewed(world, one, rotate)
+
+
+@scenario
+async def test_our_own_writes_start_nothing_anew(world: World, one: Raw) -> None:
+    await asyncio.sleep(HOUR)
+    before = len(world.attempts(one))
+    world.put(Kind.GAME_HOST, one)  # its status was written, by whomever
+    await asyncio.sleep(4.0)
+    assert len(world.attempts(one)) - before <= 1
+
+
+@scenario
+async def test_edits_cause_one_attempt_a_second_at_most(world: World, one: Raw) -> None:
+    await asyncio.sleep(60.0)
+    before = len(world.attempts(one))
+    for generation in range(2, 102):
+        world.put(Kind.GAME_HOST, one, generation=generation)
+        await asyncio.sleep(0.1)
+    assert 9 <= len(world.attempts(one)) - before <= 11
+    gaps = [later - earlier for earlier, later in pairwise(world.attempts(one))]
+    assert min(gaps) >= 1.0 - 1e-9
+
+
+@scenario
+async def test_an_address_that_is_put_right_is_tried_while_the_wrong_one_is_silent(
+    world: World, one: Raw
+) -> None:
+    two = named_host("host-b", "198.18.1.2")
+    world.machine(two).faults.slow_seconds = 15.0  # as a black hole, it lets one wait
+    world.put(Kind.GAME_HOST, two)
+    await asyncio.sleep(2.0)
+    assert len(world.attempts(two)) == 1
+    two["spec"]["address"] = "198.18.1.3"
+    world.put(Kind.GAME_HOST, two, generation=2)
+    await asyncio.sleep(1.0)
+    assert world.machine(two).passes
+
+
+@scenario
+async def test_hosts_that_are_away_take_nothing_from_one_another(world: World, one: Raw) -> None:
+    """A thousand of them are probed fifty a second and one that is back is found among them."""
+    crowd = [named_host(f"dead-{n}", f"198.18.{10 + n // 200}.{1 + n % 200}") for n in range(1000)]
+    for each in crowd:
+        world.machine(each).faults.unreachable = True
+        world.put(Kind.GAME_HOST, each)
+    await asyncio.sleep(600.0)
+    probed = world.prober.probes
+    await asyncio.sleep(60.0)
+    assert world.prober.probes - probed <= 60 * 50
+    world.machine(crowd[500]).faults.unreachable = False
+    await asyncio.sleep(21.0)  # a thousand at fifty a second
+    assert world.machine(crowd[500]).passes
