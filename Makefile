@@ -1,6 +1,6 @@
 # Every target is a script in hack/, which can be called without make as well.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check generate lock lab-up lab-down lab-status clean
+.PHONY: help demo demo-down test check scale generate lock lab-up lab-down lab-status clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ test: ## every test, on real parts, in a lab beside the demo
 
 check: ## format, lint, types, imports, generated files, unit tests
 	@hack/check
+
+scale: ## what 100 to 1,000 simulated hosts cost the operator (half an hour)
+	@hack/scale
 
 generate: ## write crds/ and docs/api.md from the models
 	@hack/venv && hack/generate
