@@ -84,9 +84,16 @@ def begin(lab: Lab) -> int:
 
 
 @pytest.fixture(scope="module")
+def told() -> list[progress.Event]:
+    """What was shown while the samples came up."""
+    return []
+
+
+@pytest.fixture(scope="module")
 def applied(
     lab: Lab,
     begin: int,
+    told: list[progress.Event],
     kubectl: Kubectl,
     fresh: dict[str, Machine],
     operator_process: MakeOperator,
@@ -97,7 +104,7 @@ def applied(
     operator = operator_process()
     folder = overlay.samples(lab.folder / "samples", hosts)
     kubectl("apply", "-k", folder)
-    watching.wait_for_all(kubectl, INSTALL_SECONDS, progress.silent)
+    watching.wait_for_all(kubectl, INSTALL_SECONDS, told.append)
     yield operator
     operator.start()
     kubectl("delete", "-k", folder, "--timeout=120s", limit_seconds=180.0)
@@ -231,6 +238,17 @@ def test_the_game_was_installed_once_a_machine_and_its_own_unit_never_ran(
         assert log.count("Install: ") == 1
         assert machine.show("openarena-server.service", "LoadState")["LoadState"] == "masked"
         assert not machine.run("journalctl", "-q", "-u", "openarena-server.service").strip()
+
+
+def test_the_statuses_told_how_far_the_installation_was(
+    applied: Operator, told: list[progress.Event], objects: dict[str, Object]
+) -> None:
+    shares = [event.fraction for event in told if event.fraction is not None]
+    assert len(set(shares)) >= 3
+    for found in objects.values():
+        assert "operation" not in found["status"]
+        (record,) = found["status"]["history"]
+        assert (record["type"], record["result"]) == ("Install", "Succeeded")
 
 
 def test_the_hosts_say_what_they_are(
