@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.unit.agent.hosts import desired_hosts, empty_host, units
 from warlock_agent import names
-from warlock_agent.model import DesiredHost, ObservedHost, ObservedUnit
+from warlock_agent.model import DesiredHost, ObservedHost, ObservedUnit, RemovedInstance
 from warlock_agent.plan import Plan, orphans_of, paths_of, plan
 from warlock_agent.simulate import finish_operations, simulate
 from warlock_agent.steps import (
+    PHASES,
     Claim,
     EnsureDirectory,
     Forget,
@@ -132,6 +133,24 @@ def test_nothing_is_taken_from_what_remove_does_not_name(
             assert step.key not in kept
 
 
+@given(desired_hosts(), histories(), st.data())
+def test_a_removal_takes_nothing_of_another_object(
+    desired: DesiredHost, observed: ObservedHost, data: st.DataObject
+) -> None:
+    """The identity is the same; the ledger has it for an object of another name and uid."""
+    entries = observed.ledger.instances
+    assume(entries)
+    entry = data.draw(st.sampled_from(entries))
+    alien = RemovedInstance(entry.guid, entry.instance_id, "uid-alien", "elsewhere", entry.name)
+    wanted = replace(
+        desired,
+        converge=tuple(i for i in desired.converge if i.key != entry.key),
+        keep=(),
+        remove=(*(r for r in desired.remove if r.key != entry.key), alien),
+    )
+    assert not [step for step in plan(wanted, observed).steps if step.key == entry.key]
+
+
 @given(desired_hosts(), histories())
 def test_orphans_and_kept_instances_stay_as_they_are(
     desired: DesiredHost, observed: ObservedHost
@@ -205,6 +224,8 @@ def test_one_pass_reloads_at_most_once_and_claims_before_it_acts(
 ) -> None:
     steps = plan(desired, observed).steps
     assert sum(isinstance(s, Reload) for s in steps) <= 1
+    phases = [PHASES.index(type(s)) for s in steps]
+    assert phases == sorted(phases)
     claimed = {e.key for e in observed.ledger.instances}
     for step in steps:
         if isinstance(step, Claim):

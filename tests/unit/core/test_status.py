@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.unit.core.worlds import (
@@ -18,7 +19,14 @@ from tests.unit.core.worlds import (
     ledgers,
     worlds,
 )
-from warlock_agent.model import Ledger, ObservedHost, ObservedUnit, Refusal, StepResult
+from warlock_agent.model import (
+    Ledger,
+    ObservedHost,
+    ObservedPackage,
+    ObservedUnit,
+    Refusal,
+    StepResult,
+)
 from warlock_operator.api.conditions import POINTED, get_condition
 from warlock_operator.api.names import Kind, Reason
 from warlock_operator.api.v1alpha1.instancestatus import GameInstanceStatus
@@ -88,6 +96,47 @@ def scenes(draw: st.DrawFn) -> list[Scene]:
     return [(verdict, view) for verdict in decision.verdicts.values()]
 
 
+UNIT = "warlock-openarena@default.service"
+DECLARED = ObservedUnit(UNIT, "active", "running", 4711, ports=(("UDP", 27960),))
+
+
+@st.composite
+def nearly_declared(draw: st.DrawFn) -> Scene:
+    """Draw an instance that is as declared in every respect, or in all but some."""
+    raw = instance(state=draw(st.sampled_from([None, None, "Stopped"])))
+    world = [(Kind.GAME, game()), (Kind.GAME_HOST, host()), (Kind.GAME_INSTANCE, raw)]
+
+    def mostly(right: Any, *wrong: Any) -> Any:
+        return draw(st.sampled_from([right] * 6 + list(wrong)))
+
+    entry = replace(entry_of(raw, 27960), generation=mostly(1, 0, 2), name=mostly("a", "another"))
+    state = draw(st.sampled_from(STATES))
+    unit = mostly(
+        DECLARED if raw["spec"].get("state") is None else ObservedUnit(UNIT),
+        replace(DECLARED, ports=()),
+        replace(DECLARED, ports=(("UDP", 27961),)),
+        replace(DECLARED, active_state=state),
+        ObservedUnit(UNIT, state),
+    )
+    key = entry.key
+    packages = mostly((ObservedPackage("openarena-server", "1"),), ())
+    observed = ObservedHost(ledger=Ledger(instances=(entry,)), packages=packages)
+    out_of_sight = mostly(False, True)
+    inventory = inventory_of(world)
+    where = inventory.host("host-a")
+    assert where is not None
+    (verdict,) = desired_host(inventory, where, observed.ledger).verdicts.values()
+    return verdict, HostView(
+        visited=mostly(True, False),
+        reachable=not out_of_sight,
+        out_of_sight=out_of_sight,
+        observed=observed,
+        units={UNIT: unit},
+        refusals=mostly({}, {key: Refusal(key, "PathOccupied", "z")}),
+        failures=mostly({}, {key: _failed(key, "DiskFull")}),
+    )
+
+
 def tell(
     scene: Scene, previous: GameInstanceStatus | None = None, now: datetime = NOW
 ) -> GameInstanceStatus:
@@ -116,37 +165,41 @@ def test_a_transition_time_moves_with_the_status_alone(
             )
 
 
-@given(scenes())
-def test_out_of_sight_nothing_of_the_host_is_told_as_known(scenes: list[Scene]) -> None:
-    for verdict, view in scenes:
-        if verdict.error or verdict.paused or verdict.item.meta.deleting:
-            continue
-        told = tell((verdict, replace(view, visited=True, reachable=False, out_of_sight=True)))
-        statuses = {c.type: c.status for c in told.conditions}
-        assert {statuses[type_] for type_ in DEPENDENT} == {"Unknown"}
-        assert told.state == "Unknown"
-        assert told.players is None
-        assert told.metrics is None
-        assert told.services == ()
+@given(nearly_declared())
+def test_out_of_sight_nothing_of_the_host_is_told_as_known(scene: Scene) -> None:
+    verdict, view = scene
+    assume(verdict.error is None)
+    told = tell((verdict, replace(view, visited=True, reachable=False, out_of_sight=True)))
+    statuses = {c.type: c.status for c in told.conditions}
+    assert {statuses[type_] for type_ in DEPENDENT} == {"Unknown"}
+    assert told.state == "Unknown"
+    assert told.players is None
+    assert told.metrics is None
+    assert told.services == ()
 
 
-@given(scenes())
-def test_ready_is_true_only_where_the_machine_is_as_declared(scenes: list[Scene]) -> None:
-    for verdict, view in scenes:
-        told = tell((verdict, view))
-        ready = get_condition(told.conditions, "Ready")
-        assert ready is not None
-        if ready.status != "True":
-            continue
-        instance = verdict.instance
-        assert instance is not None
-        assert view.visited
-        assert not view.out_of_sight
-        entry = {e.key: e for e in view.observed.ledger.instances}[instance.key]
-        assert (entry.generation, entry.name) == (instance.generation, instance.name)
-        unit = view.units[f"warlock-openarena@{instance.instance_id}.service"]
-        assert unit.active_state in ("active", "reloading")
-        assert {(p.protocol, p.number) for p in instance.ports} <= set(unit.ports)
+@given(nearly_declared())
+def test_ready_is_true_where_the_machine_is_as_declared_and_nowhere_else(scene: Scene) -> None:
+    verdict, view = scene
+    (entry,) = view.observed.ledger.instances
+    wanted = verdict.instance
+    unit = view.units[UNIT]
+    running = unit.active_state in ("active", "reloading")
+    declared = (
+        wanted is not None
+        and (entry.generation, entry.name) == (1, "a")
+        and view.visited
+        and not view.out_of_sight
+        and bool(view.observed.packages)
+        and not view.refusals
+        and not view.failures
+        and running == wanted.running
+        and unit.active_state not in ("activating", "deactivating", "maintenance")
+        and (not running or {(p.protocol, p.number) for p in wanted.ports} <= set(unit.ports))
+    )
+    ready = get_condition(tell(scene).conditions, "Ready")
+    assert ready is not None
+    assert (ready.status == "True") == declared
 
 
 @given(scenes())
