@@ -104,6 +104,10 @@ class Operator:
         """Kill the operator without warning; the supervisor starts it again after a second."""
         os.kill(self.pid, signal.SIGKILL)
 
+    def crash(self) -> None:
+        """Kill the operator and its supervisor without warning; nobody starts it again."""
+        self._group.kill()
+
     def pause(self) -> None:
         """Stop the operator in its tracks, as a machine without time for it would."""
         os.kill(self.pid, signal.SIGSTOP)

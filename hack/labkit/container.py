@@ -60,6 +60,12 @@ class Container(Host):
         """The root file system: the mounted overlay."""
         return self.folder / "root"
 
+    @property
+    def inside(self) -> Path | None:
+        """The root with what is mounted inside; None while the machine is off."""
+        leader = self._leader()
+        return Path(f"/proc/{leader}/root") if leader else None
+
     def prepare(self) -> None:
         """Make keys, overlay and the files that make the host this one; again is harmless."""
         assert self._image, "prepared with its image"

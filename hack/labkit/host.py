@@ -61,6 +61,11 @@ class Host(ABC):
         """The root file system as seen from outside; None for a virtual machine."""
         return None
 
+    @property
+    def inside(self) -> Path | None:
+        """The root file system as the machine's own processes see it; None where it can't be."""
+        return None
+
     @abstractmethod
     def prepare(self) -> None:
         """Make the host's disk and keys while it is off; again is harmless."""
