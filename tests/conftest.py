@@ -129,6 +129,13 @@ QUICK = {
 """Settings of tests that would otherwise wait; the rest is what a Deployment has."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what writes a measured table into the documentation."""
+    parser.addoption(
+        "--write-table", action="store_true", help="write docs/faults.md from this run"
+    )
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:

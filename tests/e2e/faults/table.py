@@ -1,0 +1,63 @@
+"""What a run has measured, as the table of ``docs/faults.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tests.e2e.faults.row import ARENA, HOST, Measured, Row
+
+MARK = "<!-- measured: below this line a run writes -->"
+_HEAD = (
+    "| fault | how it is made | what the status says meanwhile | cure | healed after | limit |",
+    "| --- | --- | --- | --- | --- | --- |",
+)
+
+
+def markdown(sections: Mapping[str, Sequence[Measured]]) -> str:
+    """Give a table a section, with what was measured."""
+    lines: list[str] = []
+    for title, measured in sections.items():
+        if measured:
+            lines += [f"## {title}", "", *_HEAD, *(_line(each) for each in measured), ""]
+    return "\n".join(lines)
+
+
+def settings(chosen: Mapping[str, str]) -> str:
+    """Say what the run was set to; the times follow from it."""
+    said = ", ".join(f"`{name}={value}`" for name, value in sorted(chosen.items()))
+    return f"Measured with {said}; everything else as a Deployment has it.\n\n"
+
+
+def _line(measured: Measured) -> str:
+    row = measured.row
+    healed = f"{measured.healed_seconds:.1f} s" if measured.failure is None else "not"
+    cells = (
+        row.name,
+        row.made.text,
+        "<br>".join(_says(row)) or "nothing: it must not be felt",
+        row.cured.text,
+        healed,
+        f"{row.heals_seconds:g} s",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _says(row: Row) -> Iterable[str]:
+    for says in row.says:
+        whose = {HOST: "GameHost ", ARENA: ""}.get(says.about, f"{says.about.lstrip('/')} ")
+        hint = f" (“{'…'.join(says.hint)}”)" if says.hint else ""
+        yield f"{whose}`{says.type}={says.status} {says.reason}`{hint}"
+
+
+def plain(measured: Iterable[Measured]) -> list[str]:
+    """Give a line a row for the terminal."""
+    return [
+        f"{each.row.name:<44} seen {each.seen_seconds:5.1f} s  healed {each.healed_seconds:5.1f} s"
+        f"  of {each.row.heals_seconds:g} s{'' if _good(each) else '  FAILED'}"
+        for each in measured
+    ]
+
+
+def _good(measured: Measured) -> bool:
+    in_time = measured.healed_seconds <= measured.row.heals_seconds
+    return measured.failure is None and not measured.harm and in_time
