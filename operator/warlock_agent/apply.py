@@ -420,11 +420,16 @@ def _asked(reason: Reason, job: JobResult) -> Optional[Failure]:
 
 
 def _file_failure(error: FileError) -> Failure:
-    return Failure(_ERRNO_REASONS.get(error.errno, "FileFailed"), str(error))
+    return Failure(reason_of(error.errno, "FileFailed"), str(error))
 
 
 def _os_failure(error: OSError) -> Failure:
-    return Failure(_ERRNO_REASONS.get(error.errno or 0, "FileFailed"), str(error))
+    return Failure(reason_of(error.errno, "FileFailed"), str(error))
+
+
+def reason_of(number: Optional[int], otherwise: Reason) -> Reason:
+    """Give the reason of an error of the system; *otherwise* where it has none of its own."""
+    return _ERRNO_REASONS.get(number or 0, otherwise)
 
 
 def _result(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from . import authority, guard, plan
-from .apply import SYSTEMD_ERRORS, Hands, apply
+from .apply import SYSTEMD_ERRORS, Hands, apply, reason_of
 from .board import Board
 from .files import FileError
 from .ledger import HostBusy, LedgerUnreadable, locked
@@ -85,7 +85,7 @@ class Pass:
         except SYSTEMD_ERRORS as error:
             send(Fault(number, "SystemdUnreachable", str(error)))
         except (FileError, OSError) as error:
-            send(Fault(number, "AgentFailed", str(error)))
+            send(Fault(number, reason_of(error.errno, "AgentFailed"), str(error)))
 
     def _observe(self, number: int, send: Send) -> None:
         with self.board.truth:

@@ -109,10 +109,13 @@ class LedgerFile:
         descriptor = os.open(
             temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600
         )
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(encode(ledger))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(encode(ledger))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:  # of a descriptor, it would not say where the disk is full
+            raise OSError(error.errno, error.strerror, temporary) from error
         self._keep_previous()
         os.rename(temporary, self._path)
         _sync_directory(self.directory)
