@@ -15,7 +15,7 @@ the host refuses us            False    False        True     OwnedByAnother and
 the host refused the instance  False    False        True     PathOccupied and its like
 a step failed                  False    True         False    the step's reason
 its packages are missing       False    True         False    Installing, InstallFailed
-it is not applied yet          False    True         False    Converging
+it is not applied yet          False    True         False    Converging, or what failed
 it crashes in a loop           False    False        True     CrashLoop
 a unit is not as it should be  False    True         False    from the unit
 a port is not bound            False    True         False    PortNotBound
@@ -284,21 +284,26 @@ class _Teller:
     def _judge_units(self, running: Running | None) -> _Judgement:
         instance, entry = self.instance, self.entry
         if running is None or instance is None or entry is None or not entry.generation:
-            text = "it is being set up on the host"
-            return _Judgement(FALSE, True, False, Reason.CONVERGING, text, InstanceState.PENDING)
+            reason, text = self._why_not_yet("it is being set up on the host")
+            return _Judgement(FALSE, True, False, reason, text, InstanceState.PENDING)
         if running.looping:
             return _Judgement(FALSE, False, True, running.reason, running.message, running.state)
         if running.running != instance.running:
             return _Judgement(FALSE, True, False, running.reason, running.message, running.state)
         if entry.generation != self.generation:
-            text = "a change of the spec is being applied"
-            return _Judgement(FALSE, True, False, Reason.CONVERGING, text, running.state)
+            reason, text = self._why_not_yet("a change of the spec is being applied")
+            return _Judgement(FALSE, True, False, reason, text, running.state)
         unbound = unbound_ports(instance, self.units) if instance.running else ""
         if unbound:
             reason = PortNotBound.reason
             return _Judgement(FALSE, True, False, reason, unbound, InstanceState.STARTING)
         text = "the machine is as declared"
         return _Judgement(TRUE, False, False, Reason.AS_DECLARED, text, running.state)
+
+    def _why_not_yet(self, otherwise: str) -> tuple[Why, str]:
+        """Say why it is not applied yet: what the last pass over the host came to nothing by."""
+        error = self.view.error
+        return (error.reason, str(error)) if error else (Reason.CONVERGING, otherwise)
 
     # --- the parts --------------------------------------------------------------------
 

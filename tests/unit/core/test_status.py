@@ -35,8 +35,15 @@ from warlock_operator.core.events import events_of
 from warlock_operator.core.inventory import Inventory
 from warlock_operator.core.status import Measured, homeless_status, status_of
 from warlock_operator.core.view import HostView
-from warlock_operator.errors import BY_REASON, HostNotFound, HostUnreachable, OwnedByAnother
+from warlock_operator.errors import (
+    BY_REASON,
+    HostBusy,
+    HostNotFound,
+    HostUnreachable,
+    OwnedByAnother,
+)
 
+BUSY = HostBusy("process 7 has it")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 DEPENDENT = ("Ready", "Installed", "Registered", "Running")
