@@ -50,6 +50,9 @@ from warlock_operator.transport.players import PlayerQueries
 
 log = logging.getLogger(__name__)
 
+MENDED_ON_HOST = frozenset(("PathOccupied", "PortInUse", "UnitNameTaken"))
+"""Refusals whose cause lies on the machine: no edit of ours tells that somebody has removed it."""
+
 ROUNDS = 4
 """Passes in a row while the answer of one changes what is desired: claims freed, ports given."""
 
@@ -148,7 +151,9 @@ class HostWorker:
     def _troubled(self) -> bool:
         """Whether the last pass left something undone that the world may heal."""
         view = self.sight.view
-        return bool(view.failures) or any(r.reason == "PortInUse" for r in view.refusals.values())
+        return bool(view.failures) or any(
+            refusal.reason in MENDED_ON_HOST for refusal in view.refusals.values()
+        )
 
     # --- one pass -----------------------------------------------------------------
 
