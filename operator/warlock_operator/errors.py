@@ -21,7 +21,7 @@ breaks users' alerts. Foreign exceptions are translated where their dependency i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final, NewType
 
 Failure = NewType("Failure", str)
@@ -351,6 +351,15 @@ class DuplicateHost(TerminalError):
 
 class HostReplaced(TerminalError):
     """Another machine answers at the address; ``warlock.dev/accept-host`` accepts it."""
+
+    @classmethod
+    def by(cls, found: str, expected: Sequence[str]) -> HostReplaced:
+        """Make the error from the machine-ids, with what to do."""
+        return cls(
+            f"the machine at the address is {found}, not {' or '.join(expected)}; nothing is "
+            "written to it; if it is the right one, set the annotation warlock.dev/accept-host: "
+            f"{found} on the GameHost"
+        )
 
 
 # --- the list -------------------------------------------------------------------------------

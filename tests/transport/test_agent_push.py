@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.transport.agents import OBEDIENT, odd_agent
 from tests.transport.conftest import Host
-from warlock_operator.errors import AgentFailed
+from warlock_operator.errors import AgentFailed, HostReplaced
 from warlock_operator.transport.zipapp import Archive
+
+_MACHINE_ID = Path("/etc/machine-id")
+THIS_MACHINE = _MACHINE_ID.read_text().strip() if _MACHINE_ID.exists() else "unknown"
 
 
 async def test_a_missing_agent_is_pushed_and_one_that_is_there_is_not(host: Host) -> None:
@@ -106,3 +110,16 @@ async def test_three_archives_stay_the_longest_unused_goes(host: Host, tmp_path:
     left = {one.stem for one in host.agent_dir.iterdir()}
     assert len(left) == 3
     assert host.archive.digest in left
+
+
+async def test_to_another_machine_not_a_byte_is_written(host: Host) -> None:
+    host.target = replace(host.target, machine_ids=("0" * 32, "1" * 32))
+    with pytest.raises(HostReplaced, match=f"is {THIS_MACHINE}, not 0+ or 1+; .*accept-host"):
+        await host.link().open()
+    assert not host.agent_dir.parent.exists()
+
+
+async def test_the_machine_that_was_accepted_is_served(host: Host) -> None:
+    host.target = replace(host.target, machine_ids=("0" * 32, THIS_MACHINE))
+    await host.opened()
+    assert len(list(host.agent_dir.iterdir())) == 1

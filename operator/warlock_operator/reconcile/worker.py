@@ -363,19 +363,27 @@ class HostWorker:
             trust_first_use=first_use,
             private_key=key.private_key,
             passphrase=key.passphrase,
+            machine_ids=self._machines(item),
         )
 
     def _check_machine(self, item: HostItem, machine_id: str) -> None:
-        """Refuse another machine than the one that this GameHost is known to be."""
+        """
+        Refuse another machine than the one that this GameHost is known to be.
+
+        A link over SSH has done so before it wrote a byte; another one may not.
+        """
+        known = self._machines(item)
+        if known and machine_id not in known:
+            raise HostReplaced.by(machine_id, known)
+
+    def _machines(self, item: HostItem) -> tuple[str, ...]:
+        """Which machines the host may be; empty: it was never seen."""
         shown = self._around.publisher.shown(item)
         pinned = shown.machine_id if shown is not None else ""
         accepted = item.meta.annotation(Annotation.ACCEPT_HOST)
-        if pinned and machine_id not in (pinned, accepted):
-            raise HostReplaced(
-                f"the machine at the address is {machine_id}, not {pinned}; nothing is written to "
-                f"it; if it is the right one, set the annotation warlock.dev/accept-host: "
-                f"{machine_id} on the GameHost"
-            )
+        # Somebody's text: only what can be a machine-id goes into a command line.
+        known = [pinned, accepted] if accepted.isascii() and accepted.isalnum() else [pinned]
+        return tuple(dict.fromkeys(known)) if pinned else ()
 
     def _pushed(self, frame: Pushed) -> None:
         """Take what the host says unasked: show it at once, and act where it is needed."""

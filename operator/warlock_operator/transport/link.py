@@ -33,6 +33,8 @@ class LinkTarget:
     trust_first_use: with no pinned line at all, take the key that the host shows and say it in
     :attr:`HostLink.host_keys`; the caller keeps it and pins it from then on.
     agent_dir: where the agent's archives lie on the host.
+    machine_ids: the machine that the host is known to be, and another that somebody has accepted
+    in its place; empty: whichever answers. Not a way to reach it, so it makes no other target.
     """
 
     host: str
@@ -45,6 +47,7 @@ class LinkTarget:
     private_key: bytes = field(default=b"", repr=False)
     passphrase: str | None = field(default=None, repr=False)
     agent_dir: str = AGENT_DIR
+    machine_ids: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass

@@ -6,12 +6,13 @@ likes first. So the command is one line that sh, bash, dash, fish, csh and tcsh 
 is not plain words stands between single quotes, with nothing in it that any of them looks at there
 (no quote, backslash, ``!`` or newline). Its words::
 
-    [sudo -n] python3 -I -S -c '<loader>' <marker> <sha256> <directory> [word …]
+    [sudo -n] python3 -I -S -c '<loader>' <marker> <sha256> <directory> <machines> [word …]
 
 What the loader says, each a line that starts with ``warlock-<marker>:`` (the command line itself,
 echoed by a noisy shell, does not contain that)::
 
     OLD 3.8.10        python3 is too old; the loader ends
+    OTHER 0f3a…       it is another machine than those that may be; the loader ends
     NEED              the archive is missing or not what its name says: "<length>\\n" and it, please
     FAILED <why>      it could not be put there, or was not what was announced; the loader ends
     START             what follows is the agent's: ``<directory>/<sha256>.pyz serve [word …]``
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 
 from warlock_operator.errors import (
     AgentFailed,
+    HostReplaced,
     OperatorError,
     PythonMissing,
     PythonTooOld,
@@ -52,6 +54,10 @@ def say(t,s=None):
  os.write(1,("warlock-"+m+":"+t+chr(10)).encode("utf-8","replace"))
  if s is not None: sys.exit(s)
 if sys.version_info<{oldest}: say("OLD "+sys.version.split()[0],4)
+try:
+ with open("/etc/machine-id") as f: i=f.read().strip()
+except OSError: i="unknown"
+if sys.argv[4]>"-" and i not in sys.argv[4].split(":"): say("OTHER "+i,6)
 import hashlib,stat
 os.umask(0o022)
 p=a+"/"+d+".pyz"
@@ -104,7 +110,7 @@ try:
 except OSError as e: say("FAILED "+str(e),5)
 say("START")
 x=sys.executable or "python3"
-os.execvp(x,[x,"-I","-S",p,"serve"]+sys.argv[4:])
+os.execvp(x,[x,"-I","-S",p,"serve"]+sys.argv[5:])
 """  # noqa: E501  (its lines are not ours to break: each is a statement)
 
 LOADER = (
@@ -115,7 +121,13 @@ LOADER = (
 
 
 def command_line(
-    marker: str, digest: str, directory: str, words: Sequence[str] = (), *, sudo: bool = False
+    marker: str,
+    digest: str,
+    directory: str,
+    words: Sequence[str] = (),
+    *,
+    machine_ids: Sequence[str] = (),
+    sudo: bool = False,
 ) -> str:
     """
     Give the line that any login shell can run.
@@ -125,12 +137,13 @@ def command_line(
         digest: sha256 of the archive, hex.
         directory: where archives lie on the host; absolute.
         words: for the agent, after ``serve``.
+        machine_ids: nothing is written where /etc/machine-id is none of these; empty: anywhere.
         sudo: become root by ``sudo -n``.
 
     Raises:
         AgentFailed: a word has a character that some shell would treat specially.
     """
-    plain = (marker, digest, directory, *words)
+    plain = (marker, digest, directory, ":".join(machine_ids) or "-", *words)
     for word in plain:
         if not _WORD.fullmatch(word):
             raise AgentFailed(
@@ -220,8 +233,10 @@ _PYTHON_LOST = re.compile(
 )
 
 
-def refused(said: Said) -> OperatorError:
+def refused(said: Said, machine_ids: Sequence[str] = ()) -> OperatorError:
     """Turn the loader's last word into an error that says what to do."""
+    if said.word == "OTHER":
+        return HostReplaced.by(said.text, machine_ids)
     if said.word == "OLD":
         oldest = ".".join(map(str, OLDEST_PYTHON))
         return PythonTooOld(f"python3 on the host is {said.text}: install {oldest} or newer")

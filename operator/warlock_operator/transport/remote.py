@@ -168,7 +168,12 @@ class RemoteLink:
         marker, sudo = secrets.token_hex(16), self._target.become == "Sudo"
         words = agent_words(self._settings)
         command = loader.command_line(
-            marker, self._archive.digest, self._target.agent_dir, words, sudo=sudo
+            marker,
+            self._archive.digest,
+            self._target.agent_dir,
+            words,
+            machine_ids=self._target.machine_ids,
+            sudo=sudo,
         )
         conversation = self._conversation = Conversation(
             self._target.host,
@@ -198,7 +203,7 @@ class RemoteLink:
             log.info("agent pushed", extra=extra)
             said = await starting.said()
         if said.word != "START":
-            raise loader.refused(said)
+            raise loader.refused(said, self._target.machine_ids)
 
 
 class _Starting:

@@ -240,6 +240,20 @@ def test_a_reason_is_known_and_a_failure_says_where_to_read_on(scenes: list[Scen
             assert first.count("; see ") == (condition.reason in POINTED)
 
 
+@given(scenes())
+def test_what_a_failed_pass_left_unapplied_is_told_with_its_error(scenes: list[Scene]) -> None:
+    for verdict, view in scenes:
+        if verdict.instance is None:
+            continue
+        installed = ObservedHost(packages=(ObservedPackage("openarena-server", "1"),))
+        bare = replace(view, observed=installed, units={}, refusals={}, failures={})
+        busy = replace(bare, visited=True, reachable=True, out_of_sight=False, error=BUSY)
+        ready = get_condition(tell((verdict, busy)).conditions, "Ready")
+        assert ready is not None
+        assert (ready.status, ready.reason) == ("False", "HostBusy")
+        assert ready.message.startswith(str(BUSY))
+
+
 def test_a_deletion_without_a_host_does_not_claim_that_anything_was_stopped() -> None:
     raw = instance(host="nowhere")
     raw["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
