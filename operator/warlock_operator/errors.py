@@ -82,6 +82,24 @@ class HostKeyMismatch(TransientError):
     """
 
 
+class HostReplaced(TransientError):
+    """
+    Another machine answers at the address; nothing is written to it.
+
+    Transient for the reason that HostKeyMismatch is: the right one may come back by itself.
+    ``warlock.dev/accept-host`` accepts the other.
+    """
+
+    @classmethod
+    def by(cls, found: str, expected: Sequence[str]) -> HostReplaced:
+        """Make the error from the machine-ids, with what to do."""
+        return cls(
+            f"the machine at the address is {found}, not {' or '.join(expected)}; nothing is "
+            "written to it; if it is the right one, set the annotation warlock.dev/accept-host: "
+            f"{found} on the GameHost"
+        )
+
+
 class AuthenticationFailed(TransientError):
     """The host refused user or key; ``authorized_keys`` is put right there, not here."""
 
@@ -347,19 +365,6 @@ class OwnedByAnother(TerminalError):
 
 class DuplicateHost(TerminalError):
     """Another GameHost is this machine already; this one sends nothing."""
-
-
-class HostReplaced(TerminalError):
-    """Another machine answers at the address; ``warlock.dev/accept-host`` accepts it."""
-
-    @classmethod
-    def by(cls, found: str, expected: Sequence[str]) -> HostReplaced:
-        """Make the error from the machine-ids, with what to do."""
-        return cls(
-            f"the machine at the address is {found}, not {' or '.join(expected)}; nothing is "
-            "written to it; if it is the right one, set the annotation warlock.dev/accept-host: "
-            f"{found} on the GameHost"
-        )
 
 
 # --- the list -------------------------------------------------------------------------------

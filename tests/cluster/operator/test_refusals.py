@@ -111,7 +111,7 @@ async def test_of_two_hosts_of_one_machine_the_second_sends_nothing_until_the_fi
     # The first one's address is edited to another machine: that one is not taken for the known one.
     other = cluster.links.machine_at("198.18.1.2")
     await cluster.edit(GAME_HOST, "host-a", {"spec": {"address": "198.18.1.2"}})
-    said = await cluster.wait_condition("Stalled", "True", "HostReplaced", "host-a", GAME_HOST)
+    said = await cluster.wait_condition("Ready", "False", "HostReplaced", "host-a", GAME_HOST)
     assert other.state.machine_id in said["message"]
     assert (other.passes, other.changes) == (0, 0)
     accept = {"warlock.dev/accept-host": other.state.machine_id}
