@@ -56,6 +56,9 @@ class Annotation(StrEnum):
     TAKE_OVER = f"{GROUP}/take-over"
     """On a GameHost, ``<owner displaced>/<anything new>``: take the machine over once."""
 
+    REMOVE_ORPHAN = f"{GROUP}/remove-orphan"
+    """On a GameHost, ``<guid>/<instance_id>/<uid>``: stop and unregister this orphan."""
+
     ACCEPT_HOST = f"{GROUP}/accept-host"
     """On a GameHost, ``<machine-id>``: this other machine at that address is right."""
 

@@ -46,6 +46,11 @@ _ANNOTATIONS = {
         "`<owner displaced>/<anything new>`",
         "Take the machine over from another cluster, once.",
     ),
+    Annotation.REMOVE_ORPHAN: (
+        "GameHost",
+        "`<guid>/<instance_id>/<uid>` as in `status.orphans`; several with commas between them",
+        "Stop and unregister what the machine has and no GameInstance names. Its files stay.",
+    ),
     Annotation.ACCEPT_HOST: (
         "GameHost",
         "`<machine-id>`",

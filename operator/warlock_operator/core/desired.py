@@ -12,13 +12,14 @@ is new to a host that takes none                     --        Stalled, with the
 otherwise                                            converge
 ===================================================  ========  ===========================
 
-What is kept is named by identity alone, and only while no other object has that identity here.
+What is kept is named by identity alone, and only while no other object has that identity here. An
+orphan that somebody wants gone (:mod:`orphans`) is on the list ``remove`` as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from warlock_agent import names
 from warlock_agent.model import (
@@ -41,6 +42,7 @@ from warlock_operator.api.v1alpha1.gameinstance import RunState
 from warlock_operator.core import admit
 from warlock_operator.core.claims import Claims, Want, in_order_of_right
 from warlock_operator.core.inventory import HostItem, InstanceItem, Inventory
+from warlock_operator.core.orphans import OrphanDecision, orphans
 from warlock_operator.core.ports import Pool, PortNeed, Slot, allocate
 from warlock_operator.errors import (
     HostTerminating,
@@ -69,10 +71,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class HostDecision:
-    """The message for a host, and a verdict an instance by uid."""
+    """The message for a host, a verdict an instance by uid, and what nobody names."""
 
     desired: DesiredHost
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    orphans: OrphanDecision = field(default_factory=OrphanDecision)
 
 
 def desired_host(
@@ -124,6 +127,7 @@ class _Decider:
         self.item = host
         self.host = host.object
         self.entries: Mapping[str, LedgerEntry] = {e.key: e for e in ledger.instances}
+        self.ledger = ledger
         self.claims = Claims(ledger)
         self.sockets = sockets
         self.verdicts: dict[str, Verdict] = {}
@@ -136,7 +140,10 @@ class _Decider:
         numbers = self._allocate(winners)
         for winner in winners:
             self._lower(winner, numbers)
-        return HostDecision(self._message(), self.verdicts)
+        named = self._message()
+        found = orphans(self.inventory, self.item, self.ledger, named)
+        remove = sorted((*named.remove, *found.removals()), key=lambda r: (r.key, r.uid))
+        return HostDecision(replace(named, remove=tuple(remove)), self.verdicts, found)
 
     # --- each by itself -----------------------------------------------------------
 
@@ -345,7 +352,7 @@ class _Decider:
             games=tuple(games[guid] for guid in sorted(games)),
             converge=tuple(sorted(converge, key=lambda i: (i.key, i.uid))),
             keep=tuple(keep[key] for key in sorted(keep)),
-            remove=tuple(sorted(remove, key=lambda r: (r.key, r.uid))),
+            remove=tuple(remove),
         )
 
 

@@ -21,6 +21,7 @@ from warlock_operator.api.v1alpha1.gamehost import (
     Orphan,
 )
 from warlock_operator.api.v1alpha1.values import MAX_SHORT, said
+from warlock_operator.core.deletion import host_waits_for
 from warlock_operator.core.inventory import GameItem, HostItem
 from warlock_operator.core.view import HostView
 from warlock_operator.errors import (
@@ -52,7 +53,7 @@ def host_status(
     before = previous or GameHostStatus()
     generation = item.meta.generation
     conditions: Conditions = before.conditions
-    for type_, (status, reason, message) in _host_facts(item, view).items():
+    for type_, (status, reason, message) in _host_facts(item, view, desired).items():
         conditions = set_condition(
             conditions,
             type_,
@@ -69,13 +70,13 @@ def host_status(
             "observed_generation": generation,
             "conditions": conditions,
             "instances": HostInstances(desired=desired, running=running if seen else 0),
-            "last_seen": view.last_seen if view.out_of_sight else None,
+            "last_seen": None if seen else view.last_seen or before.last_seen,
         }
     )
     return _with_hello(made, item, view, orphans) if view.facts is not None else made
 
 
-def _host_facts(item: HostItem, view: HostView) -> dict[ConditionType, Fact]:
+def _host_facts(item: HostItem, view: HostView, desired: int) -> dict[ConditionType, Fact]:
     reachable: Fact = (UNKNOWN, Reason.NOT_VISITED, "the host has not been visited yet")
     stalled: Fact = (FALSE, Reason.NOTHING_WRONG, "")
     error = item.error or view.error
@@ -88,9 +89,8 @@ def _host_facts(item: HostItem, view: HostView) -> dict[ConditionType, Fact]:
         ready = (FALSE, error.reason, str(error))
         if isinstance(error, TerminalError):
             stalled = (TRUE, error.reason, str(error))
-    elif item.meta.deleting:
-        text = "it is being deleted, and served until no GameInstance names it"
-        ready = (FALSE, Reason.DELETING, text)
+    if item.meta.deleting:
+        ready = (FALSE, Reason.DELETING, host_waits_for(item, desired, error))
     return {
         ConditionType.READY: ready,
         ConditionType.REACHABLE: reachable,
@@ -127,6 +127,7 @@ def _with_hello(
                     instance_id=entry.instance_id,
                     namespace=entry.namespace,
                     name=entry.name,
+                    uid=entry.uid,
                     path=entry.path,
                 )
                 for entry in orphans[:MAX_ORPHANS]

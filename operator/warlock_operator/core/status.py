@@ -48,6 +48,7 @@ from warlock_operator.api.v1alpha1.instancestatus import (
     ServiceStatus,
 )
 from warlock_operator.api.v1alpha1.values import MAX_PATH, MAX_PORTS, MAX_SHORT, said
+from warlock_operator.core.deletion import waits_for
 from warlock_operator.core.desired import Verdict, key_of
 from warlock_operator.core.running import Running, running_of, unbound_ports
 from warlock_operator.core.view import HostView
@@ -153,9 +154,15 @@ class _Teller:
                 **self._identity(),
                 **self._measurements(running),
                 **self._operation(),
-                "last_seen": self.view.last_seen if self.view.out_of_sight else None,
+                "last_seen": self._last_seen(),
             }
         )
+
+    def _last_seen(self) -> datetime | None:
+        """When the host was last heard, while it is not; an earlier process may have noted it."""
+        if self.view.visited and not self.view.out_of_sight:
+            return None
+        return self.view.last_seen or self.previous.last_seen
 
     # --- what is known ------------------------------------------------------------
 
@@ -217,13 +224,9 @@ class _Teller:
                 "deletion waits, since the warlock.dev/paused annotation is set; remove it to go on"
             )
             return _Judgement(FALSE, True, False, Reason.PAUSED, text, InstanceState.DELETING)
-        error = self.verdict.error or self.view.error
-        if error is not None:
-            text = (
-                f"deletion waits for the host: {error}; the warlock.dev/force-delete "
-                'annotation with the value "true" lets go and leaves on the machine what is there'
-            )
-            return _Judgement(FALSE, True, False, error.reason, text, InstanceState.DELETING)
+        waits = waits_for(self.verdict, self.view, self.previous.last_seen)
+        if waits is not None:
+            return _Judgement(FALSE, True, False, *waits, InstanceState.DELETING)
         path = f"; its files stay at {self.entry.path}" if self.entry else ""
         text = f"the unit is stopped and what registers it is removed{path}"
         return _Judgement(FALSE, True, False, Reason.DELETING, text, InstanceState.DELETING)

@@ -18,16 +18,17 @@ from typing import TypeVar
 
 from warlock_agent import names
 from warlock_agent.model import Authority, DesiredHost, ObservedUnit, StepResult
-from warlock_agent.plan import orphans_of
 from warlock_agent.wire import Fault, OperationChanged, Sample, UnitsChanged
 from warlock_operator import log as fields
 from warlock_operator.api.names import Annotation, Kind
 from warlock_operator.api.v1alpha1.instancestatus import Metrics
 from warlock_operator.core.backoff import backoff, pause_seconds
+from warlock_operator.core.deletion import forced, left_behind
 from warlock_operator.core.desired import HostDecision, Verdict, desired_host, key_of
 from warlock_operator.core.events import Told, drift_events
 from warlock_operator.core.hoststatus import host_status
-from warlock_operator.core.inventory import HostItem, Inventory
+from warlock_operator.core.inventory import HostItem, Inventory, host_address
+from warlock_operator.core.orphans import OrphanDecision, token
 from warlock_operator.core.status import Measured, status_of
 from warlock_operator.errors import (
     HostReplaced,
@@ -110,6 +111,7 @@ class HostWorker:
         self._lost_at: float | None = _now()
         self._renew_delays()
         self._decision: HostDecision | None = None
+        self._told: set[Told] = set()
         self._players = PlayerPoll(around.queries, around.settings, self._publish_instance)
 
     def enqueue(self) -> None:
@@ -172,11 +174,12 @@ class HostWorker:
         link = await self._connected(item)
         next_pass_seconds = 0
         for _ in range(ROUNDS):
-            self._decide(item)
+            wanted_gone = self._decide(item).orphans
             desired = await self._hold_instances()
             report = await link.converge(self._authority(item), desired)
             self.sight.reported(report)
             self._tell_drift(report.results)
+            self._tell_orphans(item, wanted_gone)
             next_pass_seconds = report.next_pass_seconds
             await self._release_removed()
             if self._decide(item).desired == desired:
@@ -256,29 +259,38 @@ class HostWorker:
             return False
         if self._around.inventory.instances_on(now) and not now.meta.force_delete:
             return False
-        left = [entry.path for entry in self.sight.view.observed.ledger.instances]
+        observed = self.sight.view.observed
+        left = [entry.path for entry in observed.ledger.instances]
         if left:
-            text = f"left behind on the machine: {', '.join(sorted(left))}"
+            machine = f"machine {observed.machine_id} at {host_address(now)}"
+            text = f"left behind on {machine}: {', '.join(sorted(left))}"
             self._around.publisher.tell(now, Told(True, "LeftBehind", text, "Delete"))
+            log.warning(
+                "host let go with instances on it",
+                extra={fields.HOST: self.name, fields.DETAIL: text},
+            )
         await self._around.finalizers.release(now)
         return True
 
     async def _force_deletions(self) -> None:
         """Let instances go whose owner gave up on what the machine has of them."""
         assert self._decision is not None
+        publisher, view = self._around.publisher, self.sight.view
+        host = self._around.inventory.host(self.name)
+        entries = {entry.key: entry for entry in view.observed.ledger.instances}
         for verdict in self._decision.verdicts.values():
             item = verdict.item
-            forced = item.meta.deleting and item.held and item.meta.force_delete
-            if forced and (verdict.error is not None or not self.sight.view.reachable):
-                shown = self._around.publisher.shown(item)
-                path = shown.path if shown and shown.path else "its path"
-                text = f"let go by force; left behind on GameHost {self.name}: {path} and its units"
-                self._around.publisher.tell(item, Told(True, "LeftBehind", text, "Delete"))
-                log.warning(
-                    "instance let go by force",
-                    extra={fields.INSTANCE: item.where, fields.HOST: self.name},
-                )
-                await self._around.finalizers.release(item)
+            if host is None or not forced(verdict, view):
+                continue
+            entry, shown = entries.get(key_of(item)), publisher.shown(item)
+            machine_id = getattr(publisher.shown(host), "machine_id", "")
+            text = left_behind(item, host, entry, shown, machine_id)
+            publisher.tell(item, Told(True, "LeftBehind", text, "Delete"))
+            log.warning(
+                "instance let go by force",
+                extra={fields.INSTANCE: item.where, fields.HOST: self.name, fields.DETAIL: text},
+            )
+            await self._around.finalizers.release(item)
 
     def _tell_drift(self, results: tuple[StepResult, ...]) -> None:
         assert self._decision is not None
@@ -286,6 +298,26 @@ class HostWorker:
         for key, told in drift_events(results):
             if key in items:
                 self._around.publisher.tell(items[key], told)
+
+    def _tell_orphans(self, host: HostItem, before: OrphanDecision) -> None:
+        """Tell what became of the orphans that were to be removed."""
+        view = self.sight.view
+        left = {entry.key for entry in view.observed.ledger.instances}
+        for entry in before.removing:
+            if entry.key not in left:
+                text = f"{token(entry)} is stopped and unregistered; its files stay at {entry.path}"
+                self._tell_once(host, Told(False, "OrphanRemoved", text, "Remove"))
+            elif failure := view.failures.get(entry.key):
+                text = f"{token(entry)}: {failure.step} {failure.target}: {failure.message}"
+                self._tell_once(host, Told(True, "OrphanNotRemoved", text, "Remove"))
+        for asked, why in before.refused:
+            self._tell_once(host, Told(True, "OrphanNotRemoved", f"{asked}: {why}", "Remove"))
+
+    def _tell_once(self, host: HostItem, told: Told) -> None:
+        """Post an event about the GameHost that would otherwise come with every pass."""
+        if told not in self._told:
+            self._told.add(told)
+            self._around.publisher.tell(host, told)
 
     # --- the connection -------------------------------------------------------------
 
@@ -556,7 +588,7 @@ class HostWorker:
         settled = bool(getattr(shown, "conditions", ()))
         if not view.visited and view.error is None and settled:
             return
-        orphans = orphans_of(self._decision.desired, view.observed.ledger)
+        orphans = self._decision.orphans.known
         desired = len(self._decision.verdicts)
         publisher.publish(item, host_status(item, view, desired, orphans, shown, utc_now()))
 

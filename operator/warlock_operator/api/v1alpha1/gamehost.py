@@ -222,6 +222,7 @@ class Orphan(StatusModel):
         default="", description="Namespace of the object that it came from."
     )
     name: ShortText = Field(default="", description="Name of the object that it came from.")
+    uid: ShortText = Field(default="", description="The metadata.uid of that object.")
     path: PathText = Field(default="", description="Where its files lie.")
 
 
@@ -260,7 +261,7 @@ class GameHostStatus(StatusModel):
     orphans: Annotated[tuple[Orphan, ...], Field(max_length=MAX_ORPHANS)] = Field(
         default=(),
         description="What the machine has and no GameInstance names; left running until somebody "
-        "asks for its removal.",
+        "asks for its removal by the annotation warlock.dev/remove-orphan.",
     )
     last_seen: Timestamp | None = Field(
         default=None,
