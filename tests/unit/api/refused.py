@@ -260,6 +260,13 @@ _HOST = [
         {"matchExpressions": [{"key": "a", "operator": "In"}]},
         {"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]},
     ),
+    *_rows(
+        "GameHost",
+        "spec.namespaceSelector",
+        "a label's name has 1 to 317 characters",
+        {"matchLabels": {"": "a"}},
+        {"matchLabels": {"k" * 318: "a"}},
+    ),
     *_rows("GameHost", "spec.unschedulable", "must be of type boolean", "yes"),
 ]
 

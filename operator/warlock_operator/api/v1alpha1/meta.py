@@ -94,7 +94,8 @@ class SelectorOperator(StrEnum):
     DOES_NOT_EXIST = "DoesNotExist"
 
 
-_LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
+MAX_LABEL_KEY = 317
+_LabelKey = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_KEY)]
 _LabelValue = Annotated[str, Field(max_length=63)]
 
 
@@ -133,6 +134,17 @@ class LabelRequirement(Model):
 
 class LabelSelector(Model):
     """Labels that an object must have; an empty selector admits everything."""
+
+    # A schema bounds a map's values, and not its keys.
+    rules = (
+        Rule(
+            cel="!has(self.matchLabels) || self.matchLabels.all(key, size(key) >= 1 && "
+            f"size(key) <= {MAX_LABEL_KEY})",
+            message=f"a label's name has 1 to {MAX_LABEL_KEY} characters",
+            holds=lambda self: all(1 <= len(key) <= MAX_LABEL_KEY for key in self.match_labels),
+            field="matchLabels",
+        ),
+    )
 
     match_labels: Annotated[Mapping[_LabelKey, _LabelValue], Field(max_length=32)] = Field(
         default_factory=dict, description="Labels and the values that they must have, all of them."

@@ -113,8 +113,14 @@ def _fault(detail: ErrorDetails) -> str:
 
 
 def _path(location: Iterable[int | str]) -> str:
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
+    # A key of a map is the writer's own text.
+    parts = [f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in location]
     return "".join(parts).removeprefix(".")
+
+
+def _key(text: str) -> str:
+    plain = text.isascii() and text.isprintable() and len(text) <= MAX_SHOWN
+    return text if plain else _shown(text)
 
 
 def _shown(value: object) -> str:

