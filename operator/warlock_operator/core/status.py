@@ -134,7 +134,9 @@ class _Teller:
         where = (self.item.meta.namespace, self.item.meta.name)
         self.entry = entry if entry and (entry.namespace, entry.name) == where else None
         self.seen = view.visited and not view.out_of_sight
-        self.instance = verdict.instance or self._from_ledger()
+        # What the host refused to change is as its ledger says, ports and address included.
+        refused = key_of(self.item) in view.refusals and self.entry is not None
+        self.instance = (None if refused else verdict.instance) or self._from_ledger()
         self.units = self._units()
 
     def tell(self) -> GameInstanceStatus:

@@ -280,3 +280,22 @@ def test_what_has_never_been_applied_is_not_said_to_be_starting() -> None:
         running = get_condition(tell((verdict, view)).conditions, "Running")
         assert running is not None
         assert (running.status, running.reason) == ("False", reason)
+
+
+def test_a_refused_change_shows_what_the_machine_has() -> None:
+    asked = instance(ports=[{"name": "game", "port": 27961}])
+    world = [(Kind.GAME, game()), (Kind.GAME_HOST, host()), (Kind.GAME_INSTANCE, asked)]
+    inventory = inventory_of(world)
+    where = inventory.host("host-a")
+    assert where is not None
+    entry = entry_of(asked, 27960)
+    observed = ObservedHost(ledger=Ledger(instances=(entry,)))
+    (verdict,) = desired_host(inventory, where, observed.ledger).verdicts.values()
+    for refusals, address in (
+        ({}, "198.18.1.1:27961"),
+        ({entry.key: Refusal(entry.key, "PortInUse", "taken")}, "198.18.1.1:27960"),
+    ):
+        view = HostView(visited=True, reachable=True, observed=observed, refusals=refusals)
+        told = tell((verdict, view))
+        assert told.address == address
+        assert f"{told.address.partition(':')[0]}:{told.ports[0].port}" == address
