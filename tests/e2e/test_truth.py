@@ -99,10 +99,18 @@ def test_a_crash_loop_is_stalled_with_exit_code_and_last_lines(
     namespace: Namespace, game: Object, watchful: Operator
 ) -> None:
     namespace.instance("looping", guid=game["spec"]["guid"])
-    found = namespace.wait_stalled("looping", "CrashLoop", 60.0)
-    said = condition(found, "Running")["message"]
-    assert "exit code 3" in said
-    assert "the moon is full" in said
+    namespace.wait_stalled("looping", "CrashLoop", 60.0)
+
+    def told(found: Object) -> bool:
+        # The failure is told at once; reading its last lines takes a process, and they follow.
+        why = condition(found, "Stalled")
+        return why["reason"] == "CrashLoop" and "the moon is full" in why["message"]
+
+    found = namespace.wait("looping", told, "CrashLoop with its last lines")
+    first, *rest = condition(found, "Running")["message"].splitlines()
+    assert "exit code 3" in first
+    assert first.endswith("; see docs/troubleshooting.md#crashloop")
+    assert "the moon is full" in rest
     assert found["status"]["state"] == "Failed"
 
 
