@@ -8,7 +8,7 @@ from pathlib import Path
 import warlock_agent
 from warlock_operator.transport.zipapp import Archive, build
 
-_PARTS = ("__init__.py", "model.py", "names.py", "wire.py")
+_PARTS = ("__init__.py", "model.py", "names.py", "reasons.py", "wire.py")
 
 _PROLOGUE = """
 import sys
