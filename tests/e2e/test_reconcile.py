@@ -86,7 +86,7 @@ def arena(neighbour: Namespace, namespace: Namespace, machine: Machine) -> Itera
 
 
 @pytest.fixture
-def quiet(operator: Operator, arena: Arena) -> Operator:
+def quiet(operator: Operator, arena: Arena) -> Iterator[Operator]:
     """The operator, taking its time with measurements: those may move between two looks."""
     arena.namespace.wait("arena", lambda found: found["status"].get("players"), "players are known")
     operator.stop()
@@ -94,7 +94,10 @@ def quiet(operator: Operator, arena: Arena) -> Operator:
     operator.wait_ready()
     arena.namespace.annotate("arena", reconcile="first")
     scenes.until_passed(arena.machine, arena.instance_id, "first")
-    return operator
+    yield operator
+    operator.stop()
+    operator.start(QUICK)
+    operator.wait_ready()
 
 
 def test_a_second_reconcile_changes_nothing_and_writes_nothing(
