@@ -151,10 +151,7 @@ class Server:
 
     def run(self) -> int:
         """Serve until nobody is there; give the exit status."""
-        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._stop.set())
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        self._heed_signals()
         try:
             if not self._say_hello():
                 return 1
@@ -165,6 +162,19 @@ class Server:
         except ChannelClosed:
             self._stop.set()
         return 0
+
+    def _heed_signals(self) -> None:
+        """
+        Make each signal that ends us a byte in the pipe that wakes the main thread.
+
+        A handler that set the event would do so within another one's hold on the event's lock: a
+        login session that ends is sent SIGTERM and SIGHUP together, and the agent hung until it
+        was killed, 90 s later, with the reboot of the whole machine waiting for it.
+        """
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
     def _say_hello(self) -> bool:
         try:
@@ -271,7 +281,8 @@ class Server:
 
     def _woken(self, _: int) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_read, 4096)
+            if any(os.read(self._wake_read, 4096)):  # the number of a signal; our own are zeros
+                self._stop.set()
 
     def _receive(self, _: int) -> None:
         try:

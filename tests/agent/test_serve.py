@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import warlock_agent
 from tests.agent.agent_process import AgentProcess
 from warlock_agent import wire
 from warlock_agent.board import Board
@@ -106,6 +107,31 @@ def test_neither_a_print_nor_a_child_puts_a_byte_on_the_channel_or_eats_one() ->
     )
     assert (done.returncode, done.stdout) == (0, wire.encode(PONG)), done.stderr
     assert b"from a child" in done.stderr
+
+
+SIGNALLED = """
+import signal, sys, threading
+sys.path.insert(0, sys.argv[1])
+from warlock_agent.channel import Channel
+from warlock_agent.serve import Agent, Options, Server
+import os
+agent = Agent(Options())
+server = Server(agent, Channel(*os.pipe(), stall_seconds=1.0))
+server._heed_signals()
+with agent.stop._cond:  # as where a signal comes in the middle of stop.set()
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGHUP)
+server._listen()
+print("ended by", "signal" if agent.stop.is_set() else "silence")
+"""
+
+
+def test_two_signals_at_once_end_it() -> None:
+    """A session that ends sends SIGTERM and SIGHUP, one right after the other."""
+    source = str(Path(warlock_agent.__file__).parents[1])
+    argv = [sys.executable, "-c", SIGNALLED, source]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "ended by signal\n"
 
 
 def test_where_the_host_cannot_be_looked_at_the_first_frame_says_why(archive: Path) -> None:
