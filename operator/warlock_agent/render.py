@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from . import names
 from .model import DesiredGame, DesiredInstance, DesiredService
 
-_REFERENCE = re.compile(r"\$\{[A-Z_][A-Z0-9_]*\}")
+_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:=+,@-]+")
 
 DIGEST_VARIABLE = "WARLOCK_DIGEST"

@@ -108,3 +108,8 @@ def test_registration_is_the_path_without_a_newline() -> None:
         path = names.registration_path(GUIDS[0], instance_id)
         assert path == f"/var/lib/warlock/{name}"
         assert files[path].content == one.path
+
+
+@pytest.mark.parametrize("name", ["TEXT", "lower", "_a1"])
+def test_a_variable_is_a_reference_whatever_its_letters(name: str) -> None:
+    assert quote_word(f"a ${{{name}}} $x") == f'"a ${{{name}}} $$x"'
