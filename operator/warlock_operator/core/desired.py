@@ -18,6 +18,7 @@ orphan that somebody wants gone (:mod:`orphans`) is on the list ``remove`` as we
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -50,6 +51,9 @@ from warlock_operator.errors import (
     OperatorError,
     PortsExhausted,
 )
+
+MAX_REQUEST = 64
+"""Characters of an annotation's value that a host is told as they are; as many as a digest has."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,18 @@ def desired_host(
 def key_of(item: InstanceItem) -> str:
     """Give the identity on the host, also of an object that does not parse."""
     return instance_key(item.text("guid"), item.text("instance_id") or DEFAULT_INSTANCE)
+
+
+def request_of(value: str) -> str:
+    """
+    Give an annotation's value as a host is told it: only whether it is new counts.
+
+    The apiserver lets 256 KiB of anything through, NUL characters included: one instance's
+    annotation must neither spoil nor fill the message that all instances of its host are in.
+    """
+    if len(value) <= MAX_REQUEST and value.isprintable():
+        return value
+    return hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
 
 
 def default_path(host: GameHost, game: Game, instance_id: str) -> str:
@@ -312,8 +328,8 @@ class _Decider:
             ports=tuple(ports),
             env=winner.env,
             running=spec.state is RunState.RUNNING,
-            restart=item.meta.annotation(Annotation.RESTART),
-            reconcile=item.meta.annotation(Annotation.RECONCILE),
+            restart=request_of(item.meta.annotation(Annotation.RESTART)),
+            reconcile=request_of(item.meta.annotation(Annotation.RECONCILE)),
         )
         self.verdicts[item.uid] = Verdict(item, instance, winner.game)
 

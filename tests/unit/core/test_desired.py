@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from tests.unit.core.worlds import (
 )
 from warlock_agent.model import BoundSocket, Ledger
 from warlock_operator.api.names import FINALIZER, Kind
-from warlock_operator.core.desired import HostDecision, desired_host, key_of
+from warlock_operator.core.desired import HostDecision, desired_host, key_of, request_of
 from warlock_operator.errors import AmbiguousHost
 
 OTHER_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -160,3 +161,14 @@ def test_a_deletion_waits_while_its_host_is_ambiguous() -> None:
     verdict = made.verdicts[raw["metadata"]["uid"]]
     assert isinstance(verdict.error, AmbiguousHost)
     assert not made.desired.remove
+
+
+@pytest.mark.parametrize(
+    "value", ["a\x00b", "x" * 200_000, "a\nb", "\ud800"], ids=lambda v: ascii(v[:4])
+)
+def test_an_annotation_can_not_spoil_the_message_for_a_host(value: str) -> None:
+    token = request_of(value)
+    assert token.isprintable()
+    assert len(token) <= 64
+    assert token not in (request_of(value + "a"), "")
+    assert request_of("2026-01-01T00:00:00Z") == "2026-01-01T00:00:00Z"
