@@ -121,6 +121,9 @@ _INSTANCE = [
         "zero\u200bwidth",
         "line\u2028separator",
         "\U000e0041tag",
+        "no\ufffecharacter",
+        "\ufdd0",
+        "\U0010ffff",
     ),
     *_rows("GameInstance", "spec.instance_name", "may not be more than 128", "n" * 129),
     *_rows(

@@ -164,10 +164,14 @@ InstancePath = Annotated[
 ]
 
 # Refused in text: C0 and C1 controls and DEL (they end a line of an environment file or drive a
-# terminal), and what can't be seen: line separators, zero-width and bidirectional marks, tags.
+# terminal), what can't be seen (line separators, zero-width and bidirectional marks, tags), and
+# what is no character: systemd drops the line of a unit, and the environment file, that has one.
+_NO_CHARACTERS = "\ufdd0-\ufdef" + "".join(
+    f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(17)
+)
 _UNPRINTABLE = (
     "\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f"
+    f"\U000e0000-\U000e007f{_NO_CHARACTERS}"
 )
 
 _printable = matches(
