@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import sys
 
 from warlock_operator import log, settings
@@ -34,9 +35,15 @@ def main() -> int:
     except settings.SettingInvalid as error:
         parser.error(str(error))
     log.configure(knobs.log_level)
+    _dump_no_core()
     for name in settings.unknown_variables(environ):
         sys.stderr.write(f"warlock-operator: {name} is no setting; see --help\n")
     return asyncio.run(serve(knobs))
+
+
+def _dump_no_core() -> None:
+    """Keep the SSH keys, which are in memory alone, off the disk when the process crashes."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _knobs() -> list[tuple[str, str, str]]:

@@ -15,10 +15,30 @@ from demokit.operator import Operator
 from labkit import paths
 from labkit.lab import Lab
 from tests.conftest import MakeHost, MakeOperator
+from tests.e2e import scenes
 from tests.e2e.world import API, Machine, Namespace, Object, ready, wait_for
 
 KINDS = ("gameinstances", "gamehosts", "games")
 TENANT = "warlock.dev/tenant"
+
+
+# They judge what the others have done.
+LAST = ("tests.e2e.test_secrecy", "tests.e2e.test_least_privilege")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that look back at the whole run behind all others."""
+    items.sort(key=lambda item: LAST.index(_module(item)) if _module(item) in LAST else -1)
+
+
+def _module(item: pytest.Item) -> str:
+    return ".".join(item.nodeid.partition(".py::")[0].split("/"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def audit_begin(lab: Lab) -> int:
+    """Where the audit log ends before this suite: earlier ones use the operator's account too."""
+    return scenes.audit_position(lab)
 
 
 @pytest.fixture(scope="session")

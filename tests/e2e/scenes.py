@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from demokit import account
 from labkit.cluster import Cluster
@@ -29,6 +30,37 @@ def requests_of_operator(lab: Lab, begin: int) -> list[Object]:
         stream.seek(begin)
         entries = [json.loads(line) for line in stream if line.endswith("\n")]
     return [each for each in entries if each["user"].get("username") == _ACCOUNT]
+
+
+_TAKEN: list[tuple[str, str]] = []
+
+
+@contextmanager
+def rights_taken() -> Iterator[None]:
+    """While it lasts, denied calls of the operator are what a test wants, and prove nothing."""
+    began = _stamp()
+    try:
+        yield
+    finally:
+        _TAKEN.append((began, _stamp()))
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def denied_to_operator(entries: Iterable[Object]) -> list[str]:
+    """
+    Give the calls that RBAC has denied, but for those while a test had taken rights away.
+
+    A 403 from a namespace that is terminating is none of them: RBAC had allowed that call.
+    """
+    return [
+        f"{each['verb']} {each['requestURI']}"
+        for each in entries
+        if each.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid"
+        and not any(a <= each["requestReceivedTimestamp"] <= b for a, b in _TAKEN)
+    ]
 
 
 @contextmanager
