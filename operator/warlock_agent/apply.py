@@ -220,32 +220,48 @@ class _Pass:
         return [None] * len(steps)
 
     def ensure_directories(self, steps: Sequence[EnsureDirectory]) -> list[Outcome]:
-        return [self._each(self._ensure_directory, step) for step in steps]
+        # The owner comes last: it is what the planner looks at, so a directory that was left
+        # without its marker is made again. All markers are synced at once.
+        begun = [self._each(self._begin_directory, step) for step in steps]
+        marked = self._write_markers([s for s, failure in zip(steps, begun) if failure is None])
+        return [
+            failure or marked.get(step.path) or self._each(self._give_directory, step)
+            for step, failure in zip(steps, begun)
+        ]
 
-    def _ensure_directory(self, step: EnsureDirectory) -> Optional[Failure]:
-        user = self._hands.users.find((step.user,)).get(step.user)
-        if user is None:
+    def _begin_directory(self, step: EnsureDirectory) -> Optional[Failure]:
+        if not self._hands.users.find((step.user,)):
             return Failure("UserFailed", f"there is no user {step.user}")
         occupied = self._occupied(step)
         if occupied:
             return Failure("PathOccupied", occupied)
-        # The owner comes last: it is what the planner looks at, so a directory that was left
-        # without its marker is made again.
         if self._tree.signature(step.path, trusted=step.root) is None:
             self._tree.make_directory(step.path, 0o700, 0, 0, trusted=step.root)
-        self._ensure_marker(step)
-        self._tree.make_directory(step.path, step.mode, user.uid, user.gid, trusted=step.root)
-        return None
-
-    def _ensure_marker(self, step: EnsureDirectory) -> None:
         for name in self._tree.names(step.path, trusted=step.root):
             # Of an agent that was killed before it could rename it.
             if name.startswith(f".{names.MARKER_FILE}.") and name.endswith(".tmp"):
                 self._tree.remove(f"{step.path}/{name}", trusted=step.root)
-        marker = f"{step.path}/{names.MARKER_FILE}"
-        if self._tree.signature(marker, trusted=step.root) is None:
-            content = f"{step.marker}\n".encode()
-            self._tree.write(NewFile(marker, content, 0o644), trusted=step.root)
+        return None
+
+    def _write_markers(self, steps: Sequence[EnsureDirectory]) -> dict[str, Failure]:
+        """Write those that are missing; give what failed, by the directory's path."""
+        failures: dict[str, Failure] = {}
+        for root in sorted({step.root for step in steps}):
+            new: dict[str, NewFile] = {}
+            for step in steps:
+                marker = f"{step.path}/{names.MARKER_FILE}"
+                try:
+                    if step.root == root and self._tree.signature(marker, trusted=root) is None:
+                        new[step.path] = NewFile(marker, f"{step.marker}\n".encode(), 0o644)
+                except FileError as error:
+                    failures[step.path] = _file_failure(error)
+            unwritten = self._tree.write_many(tuple(new.values()), trusted=root)
+            failures.update((p, _file_failure(e)) for p, e in zip(new, unwritten) if e is not None)
+        return failures
+
+    def _give_directory(self, step: EnsureDirectory) -> None:
+        user = self._hands.users.find((step.user,))[step.user]
+        self._tree.make_directory(step.path, step.mode, user.uid, user.gid, trusted=step.root)
 
     def _occupied(self, step: EnsureDirectory) -> str:
         """Say what is in the way; looked at again here, since the plan's look may be old."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from warlock_agent import names
+from warlock_agent import files, names
 from warlock_agent.apply import Hands, Interrupted, apply
 from warlock_agent.files import Tree
 from warlock_agent.ledger import LedgerFile
@@ -150,6 +151,34 @@ def test_a_directory_is_the_users_own_and_marked(root: Path) -> None:
     assert outcomes(done(root, directory()))[0][2] == "Done"
     assert made.stat().st_mode & 0o777 == 0o750
     assert (made / "save").read_text() == "precious"
+
+
+def syncs_for(count: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Make so many directories, one of them occupied; count the calls that wait for the disk."""
+    (root / "srv/0").mkdir()
+    (root / "srv/0/theirs").write_text("x")
+    steps = [directory(key=f"g/{n}", path=f"/srv/{n}", marker=f"g.{n}") for n in range(count + 1)]
+    waited: list[int] = []
+    fsync, sync_file_system = os.fsync, files._sync_file_system
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda fd: (waited.append(fd), fsync(fd)))
+        patched.setattr(
+            files, "_sync_file_system", lambda fd: (waited.append(fd), sync_file_system(fd))
+        )
+        results = done(root, *steps)
+    assert [one.outcome for one in results] == ["Failed", *["Done"] * count]
+    for n in range(1, count + 1):
+        assert (root / f"srv/{n}" / names.MARKER_FILE).read_text() == f"g.{n}\n"
+        assert (root / f"srv/{n}").stat().st_uid == NOBODY.pw_uid
+    return len(waited)
+
+
+def test_many_directories_wait_for_the_disk_no_longer_than_few(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(root, other, dirs_exist_ok=True)
+    assert syncs_for(100, root, monkeypatch) <= syncs_for(4, other, monkeypatch)
 
 
 def test_a_directory_with_somebody_elses_files_is_left_as_it_is(root: Path) -> None:
