@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="few trials of what is quick")
     parser.add_argument("--only", metavar="NAMES", help="some of what is below, with commas")
     parser.add_argument("--ways", metavar="NAMES", help=f"of {', '.join(_titles())}; ours always")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the results, as JSON")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="add the results to it, as JSON")
     parser.add_argument("--write", action="store_true", help="also into docs/performance*")
     parser.add_argument("--render", action="store_true", help="only write docs/ anew, measure not")
     parser.add_argument("--name", default="bench", help="of the lab (default: bench)")
@@ -77,10 +77,11 @@ def _measure(chosen: argparse.Namespace) -> int:
         for suite in wanted:
             found.merge(suite.run(around))
             if chosen.out:
-                results.write(found, chosen.out)
+                results.add(found, chosen.out)
     finally:
         if not chosen.keep:
             lab.down(chosen.name, tell)
+    found.about["load_after"] = results.load()
     for text in report.blocks(found, _titles()).values():
         print(f"\n{text}", end="")
     if chosen.write:
@@ -91,11 +92,7 @@ def _measure(chosen: argparse.Namespace) -> int:
 
 def _write(fresh: results.Results) -> None:
     """Take the samples into the file in docs/; what was not measured now stays."""
-    known = results.read(report.RESULTS) if report.RESULTS.exists() else results.Results()
-    known.about = fresh.about
-    known.merge(fresh.samples)
-    results.write(known, report.RESULTS)
-    report.render(known, _titles())
+    report.render(results.add(fresh, report.RESULTS), _titles())
 
 
 def _render() -> int:

@@ -50,6 +50,20 @@ def write(results: Results, file: Path) -> None:
     file.write_text(f'{{"about": {about},\n "samples": [\n  {body}\n ]}}\n')
 
 
+def add(fresh: Results, file: Path) -> Results:
+    """Take a run's samples into a file; what was not measured now stays. Gives all of it."""
+    known = read(file) if file.exists() else Results()
+    known.about = fresh.about
+    known.merge(fresh.samples)
+    write(known, file)
+    return known
+
+
+def load() -> float:
+    """Give how many processes have been running, or waiting to, in the last minute."""
+    return round(os.getloadavg()[0], 1)
+
+
 def about() -> dict[str, Any]:
     """Say what this machine is, which code lies here, and how busy the machine is already."""
     return {
@@ -60,7 +74,7 @@ def about() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 1),
+        "load_before": load(),
     }
 
 

@@ -113,13 +113,13 @@ def _reboot(world: World, around: Around, step: progress.Step) -> list[Sample]:
 
 
 SUITES = (
-    _hosts(Scene(1, 1, 5, 2)),
-    _hosts(Scene(10, 1, 10, 2)),
-    _hosts(Scene(100, 1, 5, 1)),
-    _hosts(Scene(10, 10, 5, 1)),
-    _fleet(10, 1, 5),
-    _fleet(100, 1, 3),
-    _fleet(10, 10, 3),
+    _hosts(Scene(1, 1, 5, 1)),
+    _hosts(Scene(10, 1, 5, 1)),
+    _hosts(Scene(100, 1, 3, 1)),
+    _hosts(Scene(10, 10, 3, 1)),
+    _fleet(10, 1, 3),
+    _fleet(100, 1, 2),
+    _fleet(10, 10, 2),
     _cluster("active", "kubectl apply to unit active", 2, True, _active),
     _cluster("kill", "killed process to condition", 1, True, _kill),
     _cluster("reboot", "reboot to Ready", 1, True, _reboot),

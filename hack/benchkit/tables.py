@@ -45,8 +45,8 @@ def about_line(results: Results) -> str:
     known = results.about
     return (
         f"{known['date']}, commit {known['commit']}; {known['cores']} cores of {known['cpu']}, "
-        f"{known['memory_gib']} GiB, Linux {known['kernel']}; load before the run "
-        f"{known['load_before']}{known.get('note', '')}."
+        f"{known['memory_gib']} GiB, Linux {known['kernel']}; load {known['load_before']} before "
+        f"the run, {known.get('load_after', '?')} after it{known.get('note', '')}."
     )
 
 
