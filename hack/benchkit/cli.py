@@ -76,12 +76,12 @@ def _measure(chosen: argparse.Namespace) -> int:
         around = suites.Around(chosen.name, ways, chosen.quick, _turn(chosen.lock), tell)
         for suite in wanted:
             found.merge(suite.run(around))
+            found.about["load_after"] = results.load()
             if chosen.out:
                 results.add(found, chosen.out)
     finally:
         if not chosen.keep:
             lab.down(chosen.name, tell)
-    found.about["load_after"] = results.load()
     for text in report.blocks(found, _titles()).values():
         print(f"\n{text}", end="")
     if chosen.write:
