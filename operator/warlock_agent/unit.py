@@ -83,6 +83,7 @@ class UnitReader:
         self._score_of = score_of
         self._read_journal = read_journal
         self._states: dict[str, tuple[Shown, UnitState]] = {}
+        self._made: dict[str, tuple[UnitState, Slots, ObservedUnit]] = {}
         self._journals: dict[str, tuple[tuple[str, int, str], tuple[str, ...]]] = {}
         self._journals_left = JOURNALS_A_LOOK
         self.unread_journals: set[str] = set()
@@ -106,7 +107,7 @@ class UnitReader:
         self.unread_journals.clear()
         slots = slots_by_unit(sockets)
         return tuple(
-            self.observed(self._states[unit][1], slots.get(unit, ()))
+            self._remembered(self._states[unit][1], slots.get(unit, ()))
             if unit in shown
             else ObservedUnit(unit, security_score_tenths=self._score_of(unit))
             for unit in wanted
@@ -124,6 +125,7 @@ class UnitReader:
         for unit in wanted:
             if unit not in shown:
                 self._states.pop(unit, None)
+                self._made.pop(unit, None)
         stale = [row for row in shown.values() if not self._is_known(row)]
         if not stale:
             return
@@ -135,6 +137,24 @@ class UnitReader:
     def _is_known(self, row: ListedUnit) -> bool:
         known = self._states.get(row.unit)
         return known is not None and known[0] == _shown(row)
+
+    def _remembered(self, state: UnitState, slots: Slots) -> ObservedUnit:
+        """
+        Give what :meth:`observed` gave last, while systemd has signalled nothing of the unit.
+
+        Its main process is then the same as well, and need not be looked at again.
+        """
+        known = self._made.get(state.unit)
+        if known is not None:
+            of, bound, made = known
+            score = self._score_of(state.unit)
+            if (of is state, bound, made.security_score_tenths) == (True, slots, score):
+                return made
+        made = self.observed(state, slots)
+        # A failure's last lines may come later, and so may a young process's environment.
+        if made.digest is not None and not has_failed(state.active_state, state.sub_state):
+            self._made[state.unit] = state, slots, made
+        return made
 
     def observed(self, state: UnitState, slots: Slots, with_journal: bool = True) -> ObservedUnit:
         """Put together what systemd says of a unit and what its processes show."""
