@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -194,3 +195,14 @@ def test_a_reload_stays_due_until_it_is_done(tmp_path: Path) -> None:
     volatile.clear_reload_pending()
     volatile.clear_reload_pending()
     assert not volatile.reload_pending
+
+
+def test_a_full_disk_is_told_with_the_file_and_the_record_stays(tmp_path: Path) -> None:
+    file = LedgerFile(str(tmp_path))
+    file.write(Ledger(owner="before"))
+    full = f"{file.directory}/{CURRENT}.tmp"
+    os.mknod(full, stat.S_IFCHR | 0o600, os.makedev(1, 7))  # /dev/full
+    with pytest.raises(OSError, match=f"No space left on device: '{full}'") as raised:
+        file.write(Ledger(owner="after"))
+    assert raised.value.errno == errno.ENOSPC
+    assert LedgerFile(str(tmp_path)).read() == Ledger(owner="before")
