@@ -132,7 +132,10 @@ QUICK = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what writes a measured table into the documentation."""
     parser.addoption(
-        "--write-table", action="store_true", help="write docs/faults.md from this run"
+        "--write-table",
+        action="store_true",
+        default=True,
+        help="write docs/faults.md from this run",
     )
 
 

@@ -63,6 +63,24 @@ def edit_arrived(stage: Stage) -> bool:
     return f"SERVER_NAME={stage.notes['edit']}" in said.split("\0")
 
 
+# --- an instance more ---------------------------------------------------------------------------
+
+EXTRA = "extra"
+"""The instance that a row makes for itself."""
+_EXTRA_PORT = 28100
+
+
+def new_extra(stage: Stage, instance_id: str) -> None:
+    """Make it, of the game that is installed."""
+    ports = [{"name": "game", "port": _EXTRA_PORT}]
+    stage.namespace.instance(EXTRA, host=stage.name, instance_id=instance_id, ports=ports)
+
+
+def drop_extra(stage: Stage) -> None:
+    """Delete it, and return when it is gone."""
+    stage.namespace.delete(EXTRA)
+
+
 # --- keys -------------------------------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ SETTINGS = {
     "WARLOCK_BACKOFF_CAP_SECONDS": "2",
     "WARLOCK_API_RETRY_CAP_SECONDS": "2",
     "WARLOCK_INSTALL_TIMEOUT_SECONDS": "42",
+    "WARLOCK_INTAKE_QUIET_SECONDS": "0.2",
     "WARLOCK_LEASE_DURATION_SECONDS": "2",
     "WARLOCK_LEASE_RENEW_SECONDS": "1.5",
     "WARLOCK_LEASE_RETRY_SECONDS": "0.25",
@@ -113,15 +114,13 @@ def pytest_terminal_summary(
     for line in table.plain(found.values()):
         terminalreporter.write_line(line)
     if config.getoption("--write-table"):
-        by_section = {
-            title: [found[row.id] for row in some if row.id in found]
-            for title, (_, some) in rows.SECTIONS.items()
-        }
-        write(TABLE, by_section)
+        write(TABLE, found)
         terminalreporter.write_line(f"written to {TABLE}")
 
 
-def write(file: Path, by_section: dict[str, list[Measured]]) -> None:
-    """Replace what stands below the mark by the measured table."""
-    kept = file.read_text().partition(table.MARK)[0]
-    file.write_text(f"{kept}{table.MARK}\n\n{table.settings(SETTINGS)}{table.markdown(by_section)}")
+def write(file: Path, found: dict[str, Measured]) -> None:
+    """Replace what stands below the mark by what was measured."""
+    kept, mark, before = file.read_text().partition(table.MARK)
+    sections = {title: some for title, (_, some) in rows.SECTIONS.items()}
+    tables = table.markdown(sections, found, before)
+    file.write_text(f"{kept}{mark}\n\n{table.settings(SETTINGS)}{tables}")

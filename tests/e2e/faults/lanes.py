@@ -57,6 +57,11 @@ class Lanes:
         """Give what came of the row, when it has been walked."""
         return self._results[row.id].result()
 
+    def finished(self) -> Stage:
+        """Give a stage when every row has been walked."""
+        self._main.join()
+        return next(iter(self._stages.values()))
+
     @property
     def stages(self) -> Mapping[str, Stage]:
         """The stages that have been set up, by machine."""

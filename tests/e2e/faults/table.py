@@ -13,12 +13,24 @@ _HEAD = (
 )
 
 
-def markdown(sections: Mapping[str, Sequence[Measured]]) -> str:
-    """Give a table a section, with what was measured."""
+def markdown(
+    sections: Mapping[str, Sequence[Row]], measured: Mapping[str, Measured], before: str
+) -> str:
+    """
+    Give a table a section.
+
+    Args:
+        measured: by the row's id; a row that this run did not walk keeps its line.
+        before: the tables of the run before.
+    """
+    known = {line.split(" | ")[0]: line for line in before.splitlines() if line.startswith("| ")}
     lines: list[str] = []
-    for title, measured in sections.items():
-        if measured:
-            lines += [f"## {title}", "", *_HEAD, *(_line(each) for each in measured), ""]
+    for title, rows in sections.items():
+        told = [
+            _line(measured[row.id]) if row.id in measured else known.get(f"| {row.name}", "")
+            for row in rows
+        ]
+        lines += [f"## {title}", "", *_HEAD, *filter(None, told), ""]
     return "\n".join(lines)
 
 
@@ -34,7 +46,7 @@ def _line(measured: Measured) -> str:
     cells = (
         row.name,
         row.made.text,
-        "<br>".join(_says(row)) or "nothing: it must not be felt",
+        "<br>".join(_says(row)) or "nothing that lasts",
         row.cured.text,
         healed,
         f"{row.heals_seconds:g} s",

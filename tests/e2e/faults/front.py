@@ -1,0 +1,93 @@
+"""The HTTP proxy of ``tests/cluster`` in front of the API server, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+from tests.cluster.kube.proxy import Fault, Proxy
+from warlock_operator.kube.credentials import Login
+
+_START_SECONDS = 10.0
+_KINDS = ("/gameinstances", "/gamehosts", "/games")
+
+
+class Front:
+    """refused, expired: how many calls were answered so, in place of the API server."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        """kubeconfig: the operator's own; calls are passed on as that account."""
+        self._config: dict[str, Any] = json.loads(kubeconfig.read_text())
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._proxy = Proxy(self._login(kubeconfig.with_name("ca.crt")))
+        self._left = 0
+        self.refused = 0
+        self.expired = 0
+
+    def start(self) -> Self:
+        """Listen; passes everything on at first."""
+        self._thread.start()
+        self._do(self._proxy.__aenter__())
+        return self
+
+    def stop(self) -> None:
+        """End."""
+        self._do(self._proxy.__aexit__())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def kubeconfig(self, folder: Path) -> Path:
+        """Write a kubeconfig that leads here."""
+        made = json.loads(json.dumps(self._config))
+        made["clusters"][0]["cluster"] = {"server": self._proxy.address}
+        file = folder / "kubeconfig.front"
+        file.write_text(json.dumps(made))
+        return file
+
+    def refuse_a_third(self) -> Self:
+        """Answer 429 and 500 in turn to every third call."""
+        turn = itertools.cycle((0, 0, 429, 0, 0, 500))
+
+        def fault(_method: str, _path: str) -> Fault | None:
+            status = next(turn)
+            self.refused += bool(status)
+            return Fault(status=status) if status else None
+
+        self._proxy.fault = fault
+        return self
+
+    def expire(self, count: int) -> None:
+        """Answer 410 to so many lists and watches of our kinds, and cut what is open."""
+        self._left = count
+
+        def fault(method: str, path: str) -> Fault | None:
+            if method != "GET" or not path.endswith(_KINDS) or not self._left:
+                return None
+            self._left -= 1
+            self.expired += 1
+            return Fault(status=410)
+
+        self._proxy.fault = fault
+        self._do(self._proxy.drop_connections())
+
+    def heal(self) -> None:
+        """Pass everything on."""
+        self._proxy.fault = lambda _method, _path: None
+
+    def _login(self, ca_file: Path) -> Login:
+        cluster = self._config["clusters"][0]["cluster"]
+        if "certificate-authority-data" in cluster:
+            ca_file.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+        else:
+            ca_file = Path(cluster["certificate-authority"])
+        token = self._config["users"][0]["user"]["token"]
+        return Login(cluster["server"], str(ca_file), False, token, None, None)
+
+    def _do(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_START_SECONDS)

@@ -1,0 +1,157 @@
+"""Rows: the control plane, and the operator's rights there. Every machine is watched meanwhile."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+from labkit.cluster import Cluster
+from tests.e2e.faults import acts
+from tests.e2e.faults.front import Front
+from tests.e2e.faults.row import Act, Row
+from tests.e2e.faults.rows_operator import anew
+from tests.e2e.faults.stage import Stage
+from tests.e2e.faults.walker import healthy_agents
+from tests.e2e.world import Object
+
+BINDING = "warlock-operator"
+CRD = "gameinstances.warlock.dev"
+
+
+def _cluster(stage: Stage) -> Cluster:
+    assert isinstance(stage.lab.cluster, Cluster)
+    return stage.lab.cluster
+
+
+def _stop_apiserver(stage: Stage) -> None:
+    _cluster(stage).stop_apiserver()
+    stage.until(lambda: not stage.operator.ready(), 30.0, "the operator has noticed")
+
+
+def _stop_etcd(stage: Stage) -> None:
+    _cluster(stage).stop_etcd()
+    stage.until(lambda: not stage.operator.ready(), 30.0, "the operator has noticed")
+
+
+def _behind_front(stage: Stage, front: Front) -> None:
+    """Restart the operator so that it reaches the API server through *front*, then edit."""
+    stage.notes["front"] = front
+    stage.operator.stop()
+    stage.start_operator(KUBECONFIG=str(front.kubeconfig(stage.operator.folder)))
+    acts.EDIT.do(stage)
+
+
+def _refuse_a_third(stage: Stage) -> None:
+    _behind_front(stage, Front(stage.operator.kubeconfig).start().refuse_a_third())
+
+
+def _expire_watches(stage: Stage) -> None:
+    front = Front(stage.operator.kubeconfig).start()
+    _behind_front(stage, front)
+    stage.until(lambda: acts.edit_arrived(stage) and stage.well(), 30.0, "served through it")
+    front.expire(6)
+
+
+def _without_front(stage: Stage) -> None:
+    stage.operator.stop()
+    stage.notes["front"].stop()
+    anew(stage)
+
+
+def _all_refused(stage: Stage) -> bool:
+    front: Front = stage.notes["front"]
+    return front.refused > 10 and acts.edit_arrived(stage) and stage.unharmed()
+
+
+def _upgrade(stage: Stage) -> None:
+    """Add a field to the schema while the operator watches."""
+    found = stage.kubectl.get("crd", CRD)
+    stage.notes["crd"] = json.loads(json.dumps(found))
+    schema = found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"]["properties"]["comment"] = {"type": "string"}
+    _replace(stage, found)
+    acts.EDIT.do(stage)
+
+
+def _replace(stage: Stage, found: Object) -> None:
+    found["metadata"].pop("resourceVersion")
+    stage.kubectl("replace", "-f", "-", stdin=json.dumps(found))
+
+
+def _downgrade(stage: Stage) -> None:
+    _replace(stage, stage.notes["crd"])
+
+
+def _take_rights(stage: Stage) -> None:
+    found = stage.kubectl.get("clusterrolebinding", BINDING)
+    found["metadata"] = {"name": BINDING, "labels": found["metadata"].get("labels", {})}
+    stage.notes["binding"] = found
+    stage.kubectl("delete", "clusterrolebinding", BINDING)
+    acts.EDIT.do(stage)
+    # What it watches goes on; what it writes is refused, and it may end by that.
+    stage.until(partial(_felt, stage), 30.0, "the operator has felt it")
+
+
+def _felt(stage: Stage) -> bool:
+    return acts.edit_arrived(stage) or not stage.operator.ready()
+
+
+def _give_rights(stage: Stage) -> None:
+    stage.kubectl("create", "-f", "-", stdin=json.dumps(stage.notes["binding"]))
+
+
+ROWS: tuple[Row, ...] = (
+    Row(
+        "API server restarted",
+        made=Act("it ends", _stop_apiserver),
+        cured=Act("it is started", lambda stage: _cluster(stage).start_apiserver()),
+        healed=lambda stage: stage.operator.ready() and healthy_agents(stage),
+        heals_seconds=30,
+        after=anew,
+    ),
+    Row(
+        "etcd restarted",
+        made=Act("it ends", _stop_etcd),
+        cured=Act("it is started", lambda stage: _cluster(stage).start_etcd()),
+        healed=lambda stage: stage.operator.ready() and healthy_agents(stage),
+        heals_seconds=30,
+        after=anew,
+    ),
+    Row(
+        "API server refuses a third of calls",
+        made=Act("429 and 500 in turn to every third call; an edit", _refuse_a_third),
+        unharmed=_all_refused,
+        cured=Act("no more", lambda stage: stage.notes["front"].heal()),
+        healed=lambda stage: stage.operator.ready(),
+        heals_seconds=30,
+        after=_without_front,
+        starts=(1, 1),
+        seen_seconds=90,
+    ),
+    Row(
+        "watches expire (410)",
+        made=Act("410 to the next six lists and watches, what is open is cut", _expire_watches),
+        cured=acts.NOTHING,
+        healed=lambda stage: stage.notes["front"].expired == 6 and stage.operator.ready(),
+        heals_seconds=30,
+        after=_without_front,
+        starts=(1, 1),
+    ),
+    Row(
+        "schema upgraded under a running operator",
+        made=Act("the CRD of GameInstance has a field more; an edit", _upgrade),
+        unharmed=lambda stage: acts.edit_arrived(stage) and stage.unharmed(),
+        cured=Act("the CRD is what it was", _downgrade),
+        heals_seconds=5,
+        starts=(1, 1),
+    ),
+    Row(
+        "rights taken and given back",
+        made=Act("the ClusterRoleBinding is deleted; an edit", _take_rights),
+        cured=Act("it is there again", _give_rights),
+        healed=acts.edit_arrived,
+        heals_seconds=40,
+        after=anew,
+        starts=(1, 1),
+    ),
+)
