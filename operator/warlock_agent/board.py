@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from typing import Optional
 
-from . import names
+from . import names, recall
 from .model import Ledger, ObservedHost, ObservedUnit
 from .unit import Slots
 
@@ -22,6 +23,7 @@ class Board:
         """Nothing is known yet."""
         self.truth = threading.Lock()
         self.told: dict[str, ObservedUnit] = {}
+        self._said: Optional[ObservedHost] = None
         self.slots: dict[str, Slots] = {}
         self.installing = False
         self._callbacks: list[Callable[[], None]] = []
@@ -30,8 +32,13 @@ class Board:
         """Have *callback* called when the operator was told of a whole host; it must not wait."""
         self._callbacks.append(callback)
 
+    def shortened(self, observed: ObservedHost, remembers: bool) -> ObservedHost:
+        """Give what to send; remembers: whether the operator knows what it was told last."""
+        return recall.shortened(observed, self._said if remembers else None)
+
     def host_told(self, observed: ObservedHost) -> None:
-        """Note that the operator has been sent all of *observed*."""
+        """Note that the operator has been sent all of *observed*, or that it is as before."""
+        self._said = recall.as_said(observed)
         self.told = {unit.unit: unit for unit in observed.units}
         self.slots = slots_of(observed.ledger)
         self.installing = any(o.state == "Running" for o in observed.operations)

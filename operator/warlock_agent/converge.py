@@ -64,7 +64,7 @@ class Pass:
 
     def observe(self, request: Observe, send: Send) -> None:
         """Answer with the host as it is."""
-        self._answered(request.request, send, lambda: self._observe(request.request, send))
+        self._answered(request.request, send, lambda: self._observe(request, send))
 
     def converge(self, request: Converge, send: Send) -> None:
         """
@@ -87,10 +87,10 @@ class Pass:
         except (FileError, OSError) as error:
             send(Fault(number, reason_of(error.errno, "AgentFailed"), str(error)))
 
-    def _observe(self, number: int, send: Send) -> None:
+    def _observe(self, request: Observe, send: Send) -> None:
         with self.board.truth:
             observed = self.observer.look()
-            send(State(number, observed))
+            send(State(request.request, self.board.shortened(observed, request.remembers)))
             self.board.host_told(observed)
 
     def _locked(self, request: Converge, send: Send) -> None:
@@ -136,7 +136,7 @@ class Pass:
                 request.request,
                 results,
                 planned.refusals,
-                observed,
+                self.board.shortened(observed, request.remembers),
                 min(soon or FAILED_AGAIN_SECONDS, FAILED_AGAIN_SECONDS) if failed else soon,
                 sum(r.step == "Reload" and r.outcome == "Done" for r in results),
                 int((time.monotonic() - began) * 1000),

@@ -344,6 +344,7 @@ class ObservedHost:
     files: only of paths that desired and ledger name, only those that exist. Stays on the host.
     units: of every service in ledger and desired.
     reload_pending: unit files were written and systemd has not read them yet.
+    as_before: on the wire alone, see :mod:`warlock_agent.recall`: nothing but the uptime is said.
     """
 
     machine_id: str = ""
@@ -358,6 +359,7 @@ class ObservedHost:
     sockets: tuple[BoundSocket, ...] = ()
     retries: tuple[Retry, ...] = ()
     reload_pending: bool = False
+    as_before: bool = False
 
 
 @dataclass(frozen=True)

@@ -57,19 +57,25 @@ class UnknownFrame(WireError):
 
 @dataclass(frozen=True)
 class Converge:
-    """Make the host so. lock_seconds: how long to wait for another pass to let go."""
+    """
+    Make the host so. lock_seconds: how long to wait for another pass to let go.
+
+    remembers: the host that was told last need not be told again, see :mod:`.recall`.
+    """
 
     request: int
     authority: Authority
     desired: DesiredHost
     lock_seconds: int = 60
+    remembers: bool = False
 
 
 @dataclass(frozen=True)
 class Observe:
-    """Look, touch nothing."""
+    """Look, touch nothing. remembers: as in :class:`Converge`."""
 
     request: int
+    remembers: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,23 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
 from warlock_agent import PROTOCOL, wire
-from warlock_agent.wire import Answer, Fault, Frame, FrameReader, Hello, Ping, Request, WireError
+from warlock_agent.recall import Recall
+from warlock_agent.wire import (
+    Answer,
+    Converge,
+    Fault,
+    Frame,
+    FrameReader,
+    Hello,
+    Observe,
+    Ping,
+    Request,
+    WireError,
+)
 from warlock_operator.errors import AgentFailed, HostTimeout, HostUnreachable, OperatorError
 from warlock_operator.log import DETAIL, HOST
 from warlock_operator.settings import Settings
@@ -49,6 +62,7 @@ class Conversation:
         self._on_frame = on_frame
         self._on_lost = on_lost
         self._reader = FrameReader(settings.frame_bytes)
+        self._recall = Recall()
         self._hello: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._number = 0
@@ -74,7 +88,10 @@ class Conversation:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
-            self._write(make(number))
+            request = make(number)
+            if isinstance(request, (Converge, Observe)):
+                request = replace(request, remembers=self._recall.remembers)
+            self._write(request)
             async with asyncio.timeout(timeout_seconds):
                 got = await answer
         except TimeoutError as error:
@@ -96,7 +113,7 @@ class Conversation:
                 self._misread(line)
                 continue
             try:
-                self._take(wire.decode(line))
+                self._take(self._recall.filled(wire.decode(line)))
             except WireError as error:
                 self._misread(error)
 
@@ -191,6 +208,7 @@ class Conversation:
         A line that was dropped for its length names none, so then it is every one that waits.
         """
         log.warning("unreadable frame", extra={HOST: self._host, DETAIL: str(error)})
+        self._recall.forget()
         failed = AgentFailed(f"the agent's answer can't be read: {error}")
         if not self._hello.done():
             self.end(failed)
