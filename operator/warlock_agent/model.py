@@ -267,9 +267,10 @@ class ObservedUnit:
     since_seconds: wall clock of the last state change, epoch; for people.
     active_uptime_seconds: boot clock at which it became active; 0 when it is not.
     exit_code: ``exited``, ``killed``, ``dumped`` or empty; exit_status: number of it.
+    stopped: it ended so since somebody stopped the unit, not by itself.
     digest: ``WARLOCK_DIGEST`` in the main process's environment; None where it can't be read.
     ports: bound by processes of the unit's own control group.
-    journal: last lines, only where the unit has failed or is about to be restarted.
+    journal: last lines, only where the unit has failed by itself or is about to be restarted.
     """
 
     unit: str
@@ -279,6 +280,7 @@ class ObservedUnit:
     result: str = "success"
     exit_code: str = ""
     exit_status: int = 0
+    stopped: bool = False
     restarts: int = 0
     since_seconds: int = 0
     active_uptime_seconds: int = 0

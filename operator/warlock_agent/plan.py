@@ -10,8 +10,8 @@ its packages are missing        claim, user, directory; start or await the insta
 files differ                    claim, write, reload once if a unit file is among them
 it should be stopped            stop each unit that is not; the link that enables it is gone
 unit inactive                   start
-unit failed, given up           wait for the back-off, then reset and start
-unit failed otherwise           start; where that was done just now, wait likewise
+unit failed by itself           wait for the back-off, then reset and start
+unit failed as it was stopped   start; where that was done just now, wait likewise
 unit runs another digest        restart
 unit is stopping                look again soon
 all is as it should be          no step
@@ -353,8 +353,13 @@ class _Planner:
     def _retry(
         self, key: str, unit: ObservedUnit, before: Optional[Retry], asked: bool, found: str
     ) -> list[Step]:
-        """A unit that was given up gets a first wait; then a start whenever the wait is over."""
-        if before is None and not asked and retry.gave_up(unit):
+        """
+        A unit that failed gets a first wait; then a start whenever the wait is over.
+
+        But for one that somebody stopped, and whose game ended with a status that is none of
+        success, as OpenArena does on SIGINT: nothing is wrong with it.
+        """
+        if before is None and not asked and not unit.stopped:
             first = self.now + retry.delay_seconds(0)
             self.waits.append(retry.delay_seconds(0))
             return [SetRetry(key, unit.unit, 1, first)]
@@ -363,7 +368,7 @@ class _Planner:
             return []
         attempts = before.attempts if before is not None else 0
         again = SetRetry(key, unit.unit, attempts + 1, self.now + retry.delay_seconds(attempts))
-        by_hand = "" if retry.gave_up(unit) else found
+        by_hand = found if unit.stopped else ""
         return [again, ResetFailed(key, unit.unit), StartUnit(key, unit.unit, by_hand)]
 
     def _settled(self, unit: ObservedUnit) -> bool:

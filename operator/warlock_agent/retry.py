@@ -20,12 +20,9 @@ CRASHES_OF_A_LOOP = 3
 
 
 def gave_up(unit: ObservedUnit) -> bool:
-    """
-    Say whether systemd has given up a failed unit.
-
-    Ours have ``Restart=always``: one that failed otherwise was stopped by somebody, and its game
-    ended with a status that is none of success, as OpenArena does on SIGINT.
-    """
+    """Say whether systemd has given up a failed unit, which nobody had stopped."""
+    if unit.stopped:
+        return False
     return unit.restarts >= CRASHES_OF_A_LOOP or unit.result == "start-limit-hit"
 
 

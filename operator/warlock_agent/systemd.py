@@ -86,6 +86,9 @@ class UnitState:
     active_enter_usec: int = 0
     active_enter_monotonic_usec: int = 0
     state_change_usec: int = 0
+    active_exit_monotonic_usec: int = 0
+    main_start_monotonic_usec: int = 0
+    main_exit_monotonic_usec: int = 0
     fragment_path: str = ""
     need_daemon_reload: bool = False
     memory_current: Optional[int] = None
@@ -98,6 +101,20 @@ class UnitState:
     def exit_code(self) -> str:
         """``exited``, ``killed``, ``dumped`` or empty."""
         return EXIT_CODES.get(self.exec_main_code, "")
+
+    @property
+    def stopped(self) -> bool:
+        """
+        Whether the main process ended since its unit was being stopped, by whomever.
+
+        A unit that is stopped leaves "active" first, and its process ends after that; one whose
+        process ends by itself leaves it because of that (systemd 247, 252 and 257).
+        """
+        return (
+            self.main_start_monotonic_usec
+            < self.active_exit_monotonic_usec
+            < self.main_exit_monotonic_usec
+        )
 
 
 @dataclass(frozen=True)
@@ -526,6 +543,9 @@ def unit_state(unit: str, general: dict[str, Any], service: dict[str, Any]) -> U
         active_enter_usec=general.get("ActiveEnterTimestamp", 0),
         active_enter_monotonic_usec=general.get("ActiveEnterTimestampMonotonic", 0),
         state_change_usec=general.get("StateChangeTimestamp", 0),
+        active_exit_monotonic_usec=general.get("ActiveExitTimestampMonotonic", 0),
+        main_start_monotonic_usec=service.get("ExecMainStartTimestampMonotonic", 0),
+        main_exit_monotonic_usec=service.get("ExecMainExitTimestampMonotonic", 0),
         fragment_path=general.get("FragmentPath", ""),
         need_daemon_reload=general.get("NeedDaemonReload", False),
         memory_current=_counter(service, "MemoryCurrent"),

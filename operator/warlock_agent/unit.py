@@ -167,6 +167,7 @@ class UnitReader:
             result=state.result,
             exit_code=state.exit_code,
             exit_status=state.exec_main_status,
+            stopped=state.stopped,
             restarts=state.n_restarts,
             since_seconds=state.state_change_usec // 1_000_000,
             active_uptime_seconds=state.active_enter_monotonic_usec // 1_000_000 if active else 0,
@@ -177,7 +178,7 @@ class UnitReader:
         )
 
     def _journal(self, state: UnitState) -> tuple[str, ...]:
-        if not has_failed(state.active_state, state.sub_state):
+        if state.stopped or not has_failed(state.active_state, state.sub_state):
             self._journals.pop(state.unit, None)
             return ()
         run = (state.invocation_id, state.n_restarts, state.active_state)

@@ -176,7 +176,7 @@ class Watch:
             return None  # it is dirty, and read in a moment
         # On the way back up (auto-restart-queued) systemd has forgotten already how it ended.
         forgotten = not state.exit_code and state.result == "success"
-        if forgotten or not has_failed(state.active_state, state.sub_state):
+        if forgotten or state.stopped or not has_failed(state.active_state, state.sub_state):
             return None
         # Without its last lines: they take a process, and come with the read that follows.
         return self._reader.observed(state, (), with_journal=False)

@@ -87,6 +87,14 @@ def test_a_killed_process_is_told_with_its_signal(hands: Hands, socket: str) -> 
     assert (found["status"], found["restarts"]) == (9, 1)
 
 
+def test_who_was_stopped_is_told_from_who_ended_by_itself(hands: Hands) -> None:
+    assert hands("stopped", "private") == {
+        "hands-stopped.service": ["failed", True],
+        "hands-crashed.service": ["failed", False],
+        "hands-absent.service": ["failed", False],
+    }
+
+
 @pytest.mark.parametrize("socket", ["private", "bus"])
 def test_a_re_executed_systemd_is_found_again(hands: Hands, socket: str) -> None:
     assert hands("reexec", socket) == {"lost": True, "result": "done", "signals": True}

@@ -89,6 +89,27 @@ def test_counters_that_systemd_does_not_have_are_none() -> None:
     assert (state.invocation_id, state.exit_code) == ("01ff", "killed")
 
 
+@pytest.mark.parametrize(
+    ("started", "left_active", "ended", "stopped"),
+    [
+        (10, 20, 30, True),  # it was stopped, and ended after that
+        (10, 30, 20, False),  # it ended, and its unit with it
+        (10, 0, 20, False),  # it never got so far as to be active
+        (30, 20, 40, False),  # what was active then was the run before
+        (10, 20, 0, False),  # it is being stopped
+    ],
+)
+def test_who_was_stopped_left_active_before_it_ended(
+    started: int, left_active: int, ended: int, stopped: bool
+) -> None:
+    general = {"ActiveExitTimestampMonotonic": left_active}
+    times = {
+        "ExecMainStartTimestampMonotonic": started,
+        "ExecMainExitTimestampMonotonic": ended,
+    }
+    assert systemd.unit_state("a.service", general, times).stopped == stopped
+
+
 def test_a_unit_that_systemd_does_not_know_is_inactive() -> None:
     state = systemd.unit_state("a.service", {}, {})
     assert state == systemd.UnitState("a.service")

@@ -23,6 +23,7 @@ from tests.e2e.world import (
 from warlock_agent import names
 
 PORT = 28111
+CRASHED = ("MainProcessExited", "StartFailed", "CrashLoop")
 
 
 def managed_paths(instance_id: str) -> list[str]:
@@ -133,6 +134,8 @@ def test_a_unit_stopped_by_hand_is_started_again_and_told(
     wait_for(machine.main_pid, 30.0, "it runs again")
     told = scenes.wait_event(namespace, "arena", "DriftCorrected")
     assert "not running" in told["note"]
+    # OpenArena ends with status 1 when it is asked to end: that is no crash.
+    assert not [each for each in namespace.events("arena") if each["reason"] in CRASHED]
     namespace.wait_running("arena")
 
 

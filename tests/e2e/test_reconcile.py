@@ -135,6 +135,8 @@ def test_a_new_environment_restarts_that_instance_once(arena: Arena) -> None:
     assert arena.machine.environment(now)["SERVER_NAME"] == "Other"
     assert arena.machine.managed()[arena.paths()["drop-in"]] == drop_in
     assert scenes.starts(arena.machine, arena.unit) == 2
+    # Its process ends with status 1 when it is asked to end, and nobody needs to be warned.
+    assert not [each for each in arena.namespace.events("arena") if each["type"] == "Warning"]
 
 
 def test_a_new_port_is_bound_and_the_old_one_let_go(arena: Arena) -> None:

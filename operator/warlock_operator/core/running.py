@@ -4,6 +4,8 @@ What an instance's units say about it: the Running condition and the word that i
 =============================  ==========  ===========  =====================================
 the worst of its units         Running     state        reason
 =============================  ==========  ===========  =====================================
+failed, since it was stopped   False       Starting or  Stopped
+                                           Stopped
 failed                         False       Failed       CrashLoop when restarted too often,
                                                         MainProcessExited when it ran before,
                                                         StartFailed otherwise
@@ -92,13 +94,10 @@ def _judge(unit: ObservedUnit, wanted: bool) -> Running:
 
 
 def _failed(unit: ObservedUnit, wanted: bool) -> Running:
-    if not wanted:
-        return Running(
-            False,
-            Reason.STOPPED,
-            f"{unit.unit} is stopped; {ended(unit)}",
-            InstanceState.STOPPED,
-        )
+    if unit.stopped or not wanted:
+        state = InstanceState.STARTING if wanted else InstanceState.STOPPED
+        text = f"{unit.unit} was stopped; {ended(unit)}"
+        return Running(False, Reason.STOPPED, text, state)
     looping = retry.gave_up(unit)
     if looping:
         text = (

@@ -133,6 +133,29 @@ def killed(socket):
     return {"status": status, "seconds": seconds, "restarts": state.n_restarts}
 
 
+def stopped(socket):
+    """A process that ends as its unit is stopped, and ones that end by themselves."""
+    manager = systemd.Systemd(SOCKETS[socket])
+    words = {
+        "hands-stopped.service": "trap 'exit 1' TERM; touch /run/hands; while :; do sleep .1; done",
+        "hands-crashed.service": "sleep 0.2; exit 3",
+    }
+    for unit, script in words.items():
+        write_unit(unit, f'[Service]\nExecStart=/bin/sh -c "{script}"\n')
+    write_unit("hands-absent.service", "[Service]\nExecStart=/usr/games/not-there\n")
+    manager.daemon_reload()
+    units = [*words, "hands-absent.service"]
+    manager.start(units, LIMIT_SECONDS)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    ended = False
+    while not (ended and os.path.exists("/run/hands")) and time.monotonic() < deadline:
+        ended = all(one.active_state == "failed" for one in manager.states(units[1:]).values())
+    manager.stop(units[:1], LIMIT_SECONDS)
+    states = manager.states(units)
+    manager.reset_failed(units)
+    return {unit: [states[unit].active_state, states[unit].stopped] for unit in units}
+
+
 def reexec(socket):
     """A re-executed systemd is found again, and what was missed is told."""
     manager = systemd.Systemd(SOCKETS[socket])

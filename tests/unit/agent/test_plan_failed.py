@@ -1,4 +1,4 @@
-"""A failed unit: given up by systemd it waits its turn, stopped by somebody it runs at once."""
+"""A failed unit: failed by itself it waits its turn, stopped by somebody it runs at once."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ def settled() -> ObservedHost:
 
 
 def test_stopped_by_somebody_it_is_started_at_once_and_told(settled: ObservedHost) -> None:
-    steps = plan(WANTED, with_unit(settled, result="exit-code")).steps
+    steps = plan(WANTED, with_unit(settled, stopped=True)).steps
     assert [type(step) for step in steps] == [SetRetry, ResetFailed, StartUnit]
     start = steps[-1]
     assert isinstance(start, StartUnit)
     assert start.found == "the unit was not running"
 
 
-@pytest.mark.parametrize("how", [{"restarts": 4}, {"result": "start-limit-hit"}])
-def test_given_up_by_systemd_it_waits_and_nobody_is_blamed(
+@pytest.mark.parametrize(
+    "how", [{}, {"restarts": 4}, {"result": "start-limit-hit"}, {"exit_code": "", "exit_status": 0}]
+)
+def test_failed_by_itself_it_waits_and_nobody_is_blamed(
     settled: ObservedHost, how: dict[str, object]
 ) -> None:
     failed = with_unit(settled, **how)
@@ -51,9 +53,8 @@ def test_given_up_by_systemd_it_waits_and_nobody_is_blamed(
     assert start.found == ""
 
 
-def test_one_that_fails_again_at_once_waits_too(settled: ObservedHost) -> None:
-    """Somebody's own drop-in may have switched systemd's restarts off."""
-    failed = with_unit(settled)
-    again = with_unit(simulate(failed, plan(WANTED, failed).steps))
+def test_one_that_is_stopped_again_at_once_waits_too(settled: ObservedHost) -> None:
+    failed = with_unit(settled, stopped=True)
+    again = with_unit(simulate(failed, plan(WANTED, failed).steps), stopped=True)
     assert plan(WANTED, again).steps == ()
     assert 1 <= plan(WANTED, again).next_pass_seconds <= 10
