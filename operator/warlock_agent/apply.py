@@ -238,9 +238,11 @@ class _Pass:
         if self._tree.signature(step.path, trusted=step.root) is None:
             self._tree.make_directory(step.path, 0o700, 0, 0, trusted=step.root)
         for name in self._tree.names(step.path, trusted=step.root):
-            # Of an agent that was killed before it could rename it.
+            # Of an agent that was killed before it could rename it; or a directory of that name,
+            # of the instance's own making, which must not keep its own from being put right.
             if name.startswith(f".{names.MARKER_FILE}.") and name.endswith(".tmp"):
-                self._tree.remove(f"{step.path}/{name}", trusted=step.root)
+                with contextlib.suppress(FileError):
+                    self._tree.remove(f"{step.path}/{name}", trusted=step.root)
         return None
 
     def _write_markers(self, steps: Sequence[EnsureDirectory]) -> dict[str, Failure]:
