@@ -63,6 +63,7 @@ class Running:
         self.loop = asyncio.new_event_loop()
         self._settings, self._links, self._health = settings, links, health
         self._stopping = False
+        self.runs = 0
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -81,6 +82,7 @@ class Running:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         while not self._stopping:
+            self.runs += 1
             self._task = self.loop.create_task(self._once())
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 self.loop.run_until_complete(self._task)
@@ -204,6 +206,10 @@ class Cluster:
         operators, self._operators = self._operators, []
         for each in operators:
             await asyncio.to_thread(each.stop)
+
+    def runs(self) -> int:
+        """How often an operator was started; more often than :meth:`start` was called: it ended."""
+        return sum(each.runs for each in self._operators)
 
     def happen(self, what: Callable[[], None]) -> None:
         """Let something happen to a machine, where the operator's links are."""
