@@ -39,6 +39,20 @@ def own_lab() -> Iterator[Lab]:
                 lab.down(name)
 
 
+@contextmanager
+def second_cluster(first: Lab) -> Iterator[Lab]:
+    """Give a control plane beside *first*, with no hosts of its own, for as long as it is asked."""
+    name = f"{first.name}-rival"
+    if not KEEP:
+        lab.down(name)
+    made = lab.up(name, hosts=0)
+    try:
+        yield made
+    finally:
+        if not KEEP:
+            lab.down(name)
+
+
 def keep_logs(name: str) -> Path | None:
     """Copy what the lab's operators and control plane said; gives where to, None: no such lab."""
     if name not in state.names():
