@@ -6,6 +6,7 @@ import json
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,10 +17,15 @@ from labkit.errors import LabError
 Object = dict[str, Any]
 Fact = Callable[[Mapping[str, Object]], bool]
 _PATH = "/apis/warlock.dev/v1alpha1/gameinstances?watch=1&timeoutSeconds=86400"
+_KEPT_EVENTS = 1000
 
 
 class Watch:
-    """Remembers the newest of each object, by name; those that were deleted are left out."""
+    """
+    Remembers the newest of each object, by name; those that were deleted are left out.
+
+    history: each object of the last events, oldest first.
+    """
 
     def __init__(self, kubectl: Kubectl) -> None:
         """Begin at once; what is there already comes first."""
@@ -28,6 +34,7 @@ class Watch:
         self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, env=clean_environment())
         self._changed = threading.Condition()
         self._objects: dict[str, Object] = {}
+        self.history: deque[Object] = deque(maxlen=_KEPT_EVENTS)
         self._seen_at: float = time.monotonic()
         self._ended = False
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -70,6 +77,7 @@ class Watch:
 
     def _take(self, kind: str, found: Object) -> None:
         name = found.get("metadata", {}).get("name", "")
+        self.history.append(found)
         if kind == "DELETED":
             self._objects.pop(name, None)
         elif name:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,24 +22,25 @@ Object = dict[str, Any]
 
 
 class World:
-    """A lab whose operator serves all its machines; with the settings of a Deployment."""
+    """An operator that serves machines of a lab; with the settings of a Deployment, or others."""
 
-    def __init__(self, made: lab.Lab) -> None:
+    def __init__(self, made: lab.Lab, hosts: Sequence[Host] = ()) -> None:
+        """hosts: all of the lab, unless some are named."""
         assert made.cluster is not None, "made with a control plane"
         self.lab = made
-        self.hosts: list[Host] = list(made.hosts.values())
+        self.hosts: list[Host] = list(hosts or made.hosts.values())
         self.kubectl = Kubectl(made.cluster.kubectl, made.kubeconfig)
         self.operator = Operator(made, self.kubectl)
         self.watch: Watch
 
-    def up(self, tell: progress.Callback) -> None:
+    def up(self, tell: progress.Callback, settings: Mapping[str, str] | None = None) -> None:
         """Apply what an admin would; return when the operator reaches all machines."""
         with progress.step("operator", tell) as step:
             machines.empty(self.hosts)
             demo.install(self.lab, self.kubectl)
             hosts = [game_host(host) for host in self.hosts]
             self.kubectl.apply(namespace(), GAME, *hosts)
-            self.operator.start()
+            self.operator.start(settings)
             self.operator.wait_ready()
             names = [f"gamehost/{host.name}" for host in self.hosts]
             self.kubectl("wait", "--for=condition=Ready", "--timeout=90s", *names)
