@@ -134,7 +134,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--write-table",
         action="store_true",
-        default=True,
         help="write docs/faults.md from this run",
     )
 

@@ -37,9 +37,6 @@ SETTINGS = {
     "WARLOCK_API_RETRY_CAP_SECONDS": "2",
     "WARLOCK_INSTALL_TIMEOUT_SECONDS": "42",
     "WARLOCK_INTAKE_QUIET_SECONDS": "0.2",
-    "WARLOCK_LEASE_DURATION_SECONDS": "2",
-    "WARLOCK_LEASE_RENEW_SECONDS": "1.5",
-    "WARLOCK_LEASE_RETRY_SECONDS": "0.25",
 }
 """Where a default would only make the table wait longer; ``docs/faults.md`` shows them."""
 

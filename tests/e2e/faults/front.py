@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 import json
+import random
 import threading
 from pathlib import Path
 from typing import Any, Self
@@ -51,11 +51,11 @@ class Front:
         return file
 
     def refuse_a_third(self) -> Self:
-        """Answer 429 and 500 in turn to every third call."""
-        turn = itertools.cycle((0, 0, 429, 0, 0, 500))
+        """Answer 429 or 500 to a third of all calls; not to every third, which may be one thing."""
+        chance = random.Random(3)
 
         def fault(_method: str, _path: str) -> Fault | None:
-            status = next(turn)
+            status = chance.choice((0, 0, 0, 0, 429, 500))
             self.refused += bool(status)
             return Fault(status=status) if status else None
 

@@ -13,6 +13,11 @@ from tests.e2e.faults.walker import healthy_agents
 KILLS = 50
 LONGEST_SECONDS = 5.0
 """The Lease of the one that was killed runs out after two; a first pass is over in four."""
+SHORT_LEASE = {
+    "WARLOCK_LEASE_DURATION_SECONDS": "2",
+    "WARLOCK_LEASE_RENEW_SECONDS": "1.5",
+    "WARLOCK_LEASE_RETRY_SECONDS": "0.25",
+}
 
 
 def anew(stage: Stage) -> None:
@@ -29,7 +34,7 @@ def _kill_often(stage: Stage) -> None:
         acts.EDIT.do(stage)
         time.sleep(chance.uniform(0.0, LONGEST_SECONDS))  # the moment is what the row is about
         stage.operator.crash()
-        stage.start_operator()
+        stage.start_operator(**SHORT_LEASE)
 
 
 def _stop_process(stage: Stage) -> None:
@@ -44,6 +49,7 @@ ROWS: tuple[Row, ...] = (
         cured=acts.NOTHING,
         healed=lambda stage: acts.edit_arrived(stage) and healthy_agents(stage),
         heals_seconds=20,
+        after=anew,
         starts=(1, KILLS),
     ),
     Row(

@@ -48,8 +48,8 @@ def test_the_guard_sees_what_it_is_there_for(lanes: Lanes) -> None:
 
 def test_an_exception_of_our_own_is_found_in_the_log(tmp_path: Path) -> None:
     log = tmp_path / "operator.log"
-    ours = {"logger": "warlock_operator.reconcile.fleet", "exception": "Traceback ..."}
-    told = [{"logger": "kopf._core", "exception": "Traceback ..."}, {"logger": "x"}, ours]
+    ours = {"logger": "asyncio", "exception": "File /operator/warlock_operator/x.py"}
+    told = [{"logger": "kopf._core", "exception": "File /kopf/x.py"}, {"logger": "x"}, ours]
     log.write_text("".join(f"{json.dumps(each)}\n" for each in told) + "Traceback (most recent\n")
     assert walker.tracebacks(log, 0) == [json.dumps(ours), "Traceback (most recent"]
     assert walker.tracebacks(log, log.stat().st_size) == []
