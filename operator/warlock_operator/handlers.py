@@ -65,7 +65,7 @@ async def watch(
     stop: asyncio.Event,
 ) -> None:
     """
-    Run kopf until *stop* is set or kopf gives up, which it does by returning or raising.
+    Run kopf until *stop* is set or kopf gives up; raises what it gave up by.
 
     *started* is called once kopf has set itself up, its own signal handlers included.
     """
@@ -73,4 +73,13 @@ async def watch(
         registry=registry(fleet, login), clusterwide=True, stop_flag=stop, standalone=True
     )
     started()
-    await kopf.run_tasks(tasks)
+    # Not kopf.run_tasks: when kopf gives up, that one goes on for five seconds and cancels then
+    # every task of the loop, among them the one that would say why the process ends.
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
