@@ -133,6 +133,18 @@ def game_host(machine: Machine, **spec: object) -> Object:
     return {"apiVersion": API, "kind": "GameHost", "metadata": {"name": host.name}, "spec": made}
 
 
+def plain_game(words: list[str]) -> Object:
+    """Give a Game of its own that installs nothing and runs *words*."""
+    name = f"scene-{uuid.uuid4().hex[:8]}"
+    spec = {
+        "guid": str(uuid.uuid4()),
+        "title": "Scene",
+        "install": {"none": {}},
+        "services": [{"name": f"warlock-{name}", "exec": words}],
+    }
+    return {"apiVersion": API, "kind": "Game", "metadata": {"name": name}, "spec": spec}
+
+
 def declare(kubectl: Kubectl, machine: Machine, **spec: object) -> None:
     """Apply the machine's GameHost and the Secret with the key to it."""
     secret = overlay.key_secret(machine.host, account.NAMESPACE)

@@ -9,8 +9,8 @@ import pytest
 
 from demokit.kubectl import Kubectl
 from tests.e2e import scenes
+from tests.e2e.conftest import plain_game
 from tests.e2e.world import (
-    API,
     GUID,
     SERVICE,
     Machine,
@@ -142,22 +142,11 @@ def test_a_unit_stopped_by_hand_is_started_again_and_told(
 @pytest.fixture
 def sleeper(kubectl: Kubectl, namespace: Namespace) -> Iterator[Object]:
     """A second Game, that installs nothing and sleeps."""
-    name = f"sleeper-{uuid.uuid4().hex[:8]}"
-    made = {
-        "apiVersion": API,
-        "kind": "Game",
-        "metadata": {"name": name},
-        "spec": {
-            "guid": str(uuid.uuid4()),
-            "title": "Sleeper",
-            "install": {"none": {}},
-            "services": [{"name": f"warlock-{name}", "exec": ["/bin/sleep", "1000"]}],
-        },
-    }
+    made = plain_game(["/bin/sleep", "1000"])
     kubectl.apply(made)
     yield made
     kubectl("-n", namespace.name, "delete", "gi", "--all", "--timeout=60s")
-    kubectl("delete", "game", name)
+    kubectl("delete", "game", made["metadata"]["name"])
 
 
 def test_another_exec_restarts_the_instances_of_that_game_alone_and_once(

@@ -11,8 +11,8 @@ from demokit.kubectl import Kubectl
 from demokit.operator import Operator
 from tests.conftest import QUICK
 from tests.e2e import scenes
+from tests.e2e.conftest import plain_game
 from tests.e2e.world import (
-    API,
     Machine,
     Namespace,
     Object,
@@ -57,22 +57,11 @@ def game(
     request: pytest.FixtureRequest, kubectl: Kubectl, namespace: Namespace
 ) -> Iterator[Object]:
     """A Game that installs nothing and runs what the test says."""
-    name = f"scene-{uuid.uuid4().hex[:8]}"
-    made = {
-        "apiVersion": API,
-        "kind": "Game",
-        "metadata": {"name": name},
-        "spec": {
-            "guid": str(uuid.uuid4()),
-            "title": "Scene",
-            "install": {"none": {}},
-            "services": [{"name": f"warlock-{name}", "exec": request.param}],
-        },
-    }
+    made = plain_game(request.param)
     kubectl.apply(made)
     yield made
     kubectl("-n", namespace.name, "delete", "gi", "--all", "--timeout=60s")
-    kubectl("delete", "game", name)
+    kubectl("delete", "game", made["metadata"]["name"])
 
 
 def test_a_killed_process_is_told_with_its_signal_and_runs_again(
