@@ -206,7 +206,11 @@ class PortNotBound(TransientError):
 # --- transient: the apiserver -------------------------------------------------------------
 
 
-class ApiUnavailable(TransientError):
+class ApiError(TransientError):
+    """The apiserver did not do what was asked; says nothing about any host."""
+
+
+class ApiUnavailable(ApiError):
     """The apiserver answered 429, 5xx or not at all."""
 
     def __init__(
@@ -223,19 +227,19 @@ class ApiUnavailable(TransientError):
         self.status_code = status_code
 
 
-class ApiExpired(TransientError):
+class ApiExpired(ApiError):
     """The apiserver answered 410: the list or watch is too old to go on; list again."""
 
 
-class Conflict(TransientError):
+class Conflict(ApiError):
     """The object changed between our read and our write (409, or a failed JSON Patch test)."""
 
 
-class ObjectGone(TransientError):
+class ObjectGone(ApiError):
     """The object that we write to is gone, or another one has its name by now."""
 
 
-class ApiRefused(TransientError):
+class ApiRefused(ApiError):
     """The apiserver answered 400, 401, 403 or 422: credentials, RBAC or an older CRD."""
 
     def __init__(self, message: str = "", status_code: int = 0) -> None:
@@ -369,7 +373,7 @@ class DuplicateHost(TerminalError):
 
 # --- the list -------------------------------------------------------------------------------
 
-FAMILIES: Final = frozenset({OperatorError, TransientError, TerminalError, ClaimLost})
+FAMILIES: Final = frozenset({OperatorError, TransientError, TerminalError, ApiError, ClaimLost})
 """What others are kinds of, and nothing is called by itself."""
 
 

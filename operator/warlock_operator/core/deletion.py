@@ -25,7 +25,7 @@ from warlock_operator.api.v1alpha1.instancestatus import GameInstanceStatus
 from warlock_operator.core.desired import Verdict, key_of
 from warlock_operator.core.inventory import HostItem, InstanceItem
 from warlock_operator.core.view import HostView
-from warlock_operator.errors import BY_REASON, OperatorError, StepFailed
+from warlock_operator.errors import BY_REASON, ApiError, OperatorError, StepFailed
 
 Waiting = tuple[Why, str]
 """Reason and message."""
@@ -83,7 +83,9 @@ def forced(verdict: Verdict, view: HostView) -> bool:
     meta = verdict.item.meta
     if not (meta.deleting and verdict.item.held and meta.force_delete):
         return False
-    hindered = verdict.error or view.error or view.failures.get(key_of(verdict.item))
+    # What the apiserver did not do says nothing about the machine.
+    away = None if isinstance(view.error, ApiError) else view.error
+    hindered = verdict.error or away or view.failures.get(key_of(verdict.item))
     return hindered is not None
 
 

@@ -25,6 +25,7 @@ from warlock_operator.core.deletion import host_waits_for
 from warlock_operator.core.inventory import GameItem, HostItem
 from warlock_operator.core.view import HostView
 from warlock_operator.errors import (
+    ApiError,
     DuplicateGame,
     InvalidObject,
     TerminalError,
@@ -82,7 +83,7 @@ def _host_facts(item: HostItem, view: HostView, desired: int) -> dict[ConditionT
     error = item.error or view.error
     if view.reachable:
         reachable = (TRUE, Reason.CONNECTED, "the agent on the host answers")
-    elif view.error is not None:
+    elif view.error is not None and not isinstance(view.error, ApiError):
         reachable = (FALSE, view.error.reason, str(view.error))
     ready = reachable if reachable[0] != TRUE else (TRUE, Reason.AS_DECLARED, "it is served")
     if error is not None:

@@ -55,6 +55,7 @@ from warlock_operator.core.view import HostView
 from warlock_operator.errors import (
     BY_REASON,
     AgentFailed,
+    ApiError,
     InstallFailed,
     PortNotBound,
     StepFailed,
@@ -324,8 +325,9 @@ class _Teller:
     def _reachable(self) -> Fact:
         if self.view.reachable:
             return TRUE, Reason.CONNECTED, "the agent on the host answers"
-        if self.view.error is not None:
-            return FALSE, self.view.error.reason, str(self.view.error)
+        error = self.view.error
+        if error is not None and not isinstance(error, ApiError):
+            return FALSE, error.reason, str(error)
         return UNKNOWN, Reason.NOT_VISITED, "the host has not been visited yet"
 
     def _unseen(self) -> Fact | None:

@@ -31,6 +31,7 @@ from warlock_operator.core.inventory import HostItem, Inventory, host_address
 from warlock_operator.core.orphans import OrphanDecision, token
 from warlock_operator.core.status import Measured, status_of
 from warlock_operator.errors import (
+    ApiError,
     HostReplaced,
     HostUnreachable,
     InvalidObject,
@@ -458,9 +459,11 @@ class HostWorker:
             "host not converged",
             extra={fields.HOST: self.name, fields.REASON: error.reason, fields.DETAIL: str(error)},
         )
-        if self._link is None:
+        if self._link is not None:
+            self.sight.failed(error)
+        elif not isinstance(error, ApiError):
             self._out_of_reach(error)
-        else:
+        elif self.sight.view.error is None:  # why the host is away is more worth knowing
             self.sight.failed(error)
         if isinstance(error, HostUnreachable) and error.silent:
             self._probing = asyncio.create_task(self._probe(item))

@@ -13,7 +13,7 @@ from warlock_operator.api.names import FINALIZER, Kind
 from warlock_operator.core.deletion import forced, left_behind, waits_for
 from warlock_operator.core.desired import Verdict, key_of
 from warlock_operator.core.view import HostView
-from warlock_operator.errors import HostUnreachable, OperatorError, OwnedByAnother
+from warlock_operator.errors import ApiRefused, HostUnreachable, OperatorError, OwnedByAnother
 
 SEEN = datetime(2026, 1, 3, 4, 5, 6, tzinfo=UTC)
 RAW = instance("arena")
@@ -36,6 +36,7 @@ def deleted(**annotations: str) -> Verdict:
 AWAY = HostView(visited=True, error=HostUnreachable("no route"), last_seen=SEEN)
 FINE = HostView(visited=True, reachable=True)
 NEW = HostView()
+API = HostView(error=ApiRefused("the finalizer could not be written"))
 REFUSED = HostView(visited=True, reachable=True, error=OwnedByAnother("it is another's"))
 STUCK = HostView(visited=True, reachable=True, failures={KEY: FAILED})
 
@@ -72,7 +73,8 @@ def test_what_an_earlier_process_saw_is_said_after_a_restart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "let_go"), [(AWAY, True), (REFUSED, True), (STUCK, True), (FINE, False), (NEW, False)]
+    ("view", "let_go"),
+    [(AWAY, True), (REFUSED, True), (STUCK, True), (FINE, False), (NEW, False), (API, False)],
 )
 def test_by_force_it_goes_wherever_it_would_wait_for_more_than_a_first_look(
     view: HostView, let_go: bool

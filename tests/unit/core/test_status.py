@@ -32,11 +32,13 @@ from warlock_operator.api.names import Kind, Reason
 from warlock_operator.api.v1alpha1.instancestatus import GameInstanceStatus
 from warlock_operator.core.desired import Verdict, desired_host, key_of
 from warlock_operator.core.events import events_of
+from warlock_operator.core.hoststatus import host_status
 from warlock_operator.core.inventory import Inventory
 from warlock_operator.core.status import Measured, homeless_status, status_of
 from warlock_operator.core.view import HostView
 from warlock_operator.errors import (
     BY_REASON,
+    ApiRefused,
     HostBusy,
     HostNotFound,
     HostUnreachable,
@@ -252,6 +254,24 @@ def test_what_a_failed_pass_left_unapplied_is_told_with_its_error(scenes: list[S
         assert ready is not None
         assert (ready.status, ready.reason) == ("False", "HostBusy")
         assert ready.message.startswith(str(BUSY))
+
+
+@given(scenes())
+def test_what_the_apiserver_refused_is_not_the_hosts_fault(scenes: list[Scene]) -> None:
+    refused = HostView(error=ApiRefused("the finalizer could not be written"))
+    for verdict, _ in scenes:
+        told = tell((verdict, refused))
+        assert [c.status for c in told.conditions if c.type == "HostReachable"] == ["Unknown"]
+        ready = get_condition(told.conditions, "Ready")
+        assert ready is not None
+        sound = verdict.error is None and not verdict.paused
+        assert (ready.reason == "ApiRefused") == sound
+    item = inventory_of([(Kind.GAME_HOST, host())]).host("host-a")
+    assert item is not None
+    shown = host_status(item, refused, 0, (), None, NOW)
+    assert {c.type: c.status for c in shown.conditions} == {
+        "Ready": "False", "Reachable": "Unknown", "Stalled": "False",
+    }  # fmt: skip
 
 
 def test_a_deletion_without_a_host_does_not_claim_that_anything_was_stopped() -> None:
