@@ -22,6 +22,10 @@ FIRST_SECONDS = 1.0
 """After a start, until the first answer: a player count is what people look for."""
 
 
+Question = tuple[str, str, int, int]
+"""Protocol, address, port and main pid."""
+
+
 class PlayerPoll:
     """One task an instance that runs and whose Game says how it is asked."""
 
@@ -35,7 +39,7 @@ class PlayerPoll:
         self._queries = queries
         self._settings = settings
         self._changed = changed
-        self._tasks: dict[str, tuple[tuple[object, ...], asyncio.Task[None]]] = {}
+        self._tasks: dict[str, tuple[Question, asyncio.Task[None]]] = {}
         self._counts: dict[str, Players | None] = {}
         self._link: HostLink | None = None
 
@@ -56,7 +60,7 @@ class PlayerPoll:
         wanted = {
             uid: question
             for uid, verdict in decision.verdicts.items()
-            if link is not None and (question := _question(verdict, view, host)) is not None
+            if link is not None and (question := question_of(verdict, view, host)) is not None
         }
         for uid in [uid for uid, (asked, _) in self._tasks.items() if wanted.get(uid) != asked]:
             self._tasks.pop(uid)[1].cancel()
@@ -66,7 +70,7 @@ class PlayerPoll:
                 task = asyncio.create_task(self._poll(uid, question), name=f"players of {uid}")
                 self._tasks[uid] = (question, task)
 
-    async def _poll(self, uid: str, question: tuple[str, str, int, int]) -> None:
+    async def _poll(self, uid: str, question: Question) -> None:
         protocol, address, port, _ = question
         while True:
             found = await self._queries.query(protocol, address, port, self._link)
@@ -84,16 +88,22 @@ class PlayerPoll:
             )
 
 
-def _question(verdict: Verdict, view: HostView, host: HostItem) -> tuple[str, str, int, int] | None:
-    """Protocol, address, port and main pid (a new process is a new question); None: not to ask."""
+def question_of(
+    verdict: Verdict, view: HostView, host: HostItem
+) -> tuple[str, str, int, int] | None:
+    """
+    Give what to ask; None: nothing. A new process is a new question.
+
+    Asked is a port that the unit itself has bound, or a stranger's players would be counted.
+    """
     instance, game = verdict.instance, verdict.game
     if instance is None or game is None or game.spec.query is None or host.object is None:
         return None
     query = game.spec.query
-    port = next((p.number for p in instance.ports if p.name == query.port), None)
+    slot = next(((p.protocol, p.number) for p in instance.ports if p.name == query.port), None)
     unit = view.units.get(f"{game.spec.services[0].name}@{instance.instance_id}.service")
-    if str(query.protocol) == "None" or port is None or unit is None:
+    if str(query.protocol) == "None" or slot is None or unit is None:
         return None
-    if unit.active_state != "active" or not view.reachable:
+    if unit.active_state != "active" or slot not in unit.ports or not view.reachable:
         return None
-    return str(query.protocol), host.object.spec.address, port, unit.main_pid
+    return str(query.protocol), host.object.spec.address, slot[1], unit.main_pid
