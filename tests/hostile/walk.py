@@ -119,3 +119,17 @@ def planted(kind: Kind, pattern: str, value: str) -> Manifest:
     else:
         at[last] = value
     return made
+
+
+def status_patterns(kind: Kind) -> list[str]:
+    """Name every string of a kind's status."""
+    return sorted(set(_strings(root_schema(kind)["properties"]["status"], "status")))
+
+
+def status_with(pattern: str, value: str) -> Any:
+    """Give a status that has nothing but *value* at the place of *pattern*."""
+    made: Any = value
+    for part in reversed(pattern.split(".")[1:]):
+        name = part.removesuffix("[]")
+        made = {name: [made] if part.endswith("[]") else made}
+    return made

@@ -9,7 +9,14 @@ import pytest
 from pydantic import BaseModel
 
 from tests.hostile.corpus import CORPUS
-from tests.hostile.walk import places, planted, string_patterns, whole
+from tests.hostile.walk import (
+    places,
+    planted,
+    status_patterns,
+    status_with,
+    string_patterns,
+    whole,
+)
 from warlock_operator.api.names import Kind
 from warlock_operator.api.v1alpha1.parse import MODELS, parse
 from warlock_operator.errors import InvalidObject
@@ -64,3 +71,14 @@ def _refusal(kind: Kind, pattern: str, value: str) -> str:
     except InvalidObject as error:
         return str(error)
     return ""
+
+
+STATUS_CASES = [(kind, pattern) for kind in Kind for pattern in status_patterns(kind)]
+
+
+@pytest.mark.parametrize(("kind", "pattern"), STATUS_CASES, ids=str)
+def test_a_status_that_somebody_wrote_makes_no_object_unreadable(kind: Kind, pattern: str) -> None:
+    made = whole(kind)
+    for value in CORPUS:
+        made["status"] = status_with(pattern, value)
+        parse(kind, made)
