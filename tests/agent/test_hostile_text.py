@@ -7,7 +7,10 @@ Plain random text hardly ever has seven fields or a number in the right place; l
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from warlock_agent import cgroup, facts, install, journal, packages, scores, units, users
 from warlock_agent.digits import number_of
-from warlock_agent.sockets import parse_table
+from warlock_agent.sockets import SocketTable, parse_table
 
 # "²" is a digit that is no number to int(), "٣" one that is; 5000 digits are refused by int().
 ODD_NUMBERS = ("²", "٣", "9" * 5000, "-1", "+1", "1_0", "0x1", "1e3", "nan", "", " 1")
@@ -85,3 +88,19 @@ def test_what_is_no_number_is_none_wherever_one_is_expected(number: str) -> None
     assert facts.parse_meminfo(f"MemTotal: {number} kB") in (0, 1024)
     assert cgroup.parse_pss(f"Pss: {number} kB") in (None, 1024)
     assert cgroup.fields_of(f"usage_usec {number}") in ({}, {"usage_usec": 1})
+
+
+def test_a_process_may_call_itself_what_it_likes_and_drives_no_terminal() -> None:
+    comm = Path("/proc/self/comm")
+    before = comm.read_bytes()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        try:
+            comm.write_bytes(b"\x1b[2J\n\xff\xe2\x80\xae)")
+            found = [one for one in SocketTable().read() if one.port == bound.getsockname()[1]]
+        finally:
+            comm.write_bytes(before)
+    (mine,) = found
+    assert mine.pid == os.getpid()
+    assert mine.process.isprintable()
+    assert mine.process.startswith(" [2J")
