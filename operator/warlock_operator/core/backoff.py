@@ -4,7 +4,9 @@ When to try again: after a failure, after an edit, while a host is away. Pure: c
 ==========================  ==============================================================
 what happened               the next attempt
 ==========================  ==============================================================
-an attempt failed           after a wait that doubles, up to a cap (:func:`backoff`)
+an attempt failed           after a wait that doubles, up to a cap (:class:`Waits`)
+it fails again soon after   likewise: what breaks soon after each start is not started every
+it was well                 second for ever
 an edit, a request by       at once, but not sooner than a second after the last attempt
 annotation, a new Secret    (:func:`pause_seconds`); the waits start anew
 the host answers a bare     likewise; it is tried every five seconds, or less often where
@@ -18,6 +20,10 @@ from collections.abc import Callable, Iterator
 
 ATTEMPT_SECONDS = 1.0
 """Between two attempts to connect to one host, whoever asks for them."""
+
+
+STEADY_SECONDS = 10.0
+"""A failure after so long without one has nothing to do with those before; arbitrary."""
 
 
 def backoff(
@@ -34,6 +40,36 @@ def backoff(
     while True:
         yield step * (0.5 + jitter() / 2)
         step = min(step * 2, cap_seconds)
+
+
+class Waits:
+    """The waits between attempts at one host; *now* is any clock that does not jump."""
+
+    def __init__(self, renewed: Callable[[], Iterator[float]]) -> None:
+        """renewed: gives the waits from their beginning."""
+        self._renewed = renewed
+        self._waits = renewed()
+        self._well_since: float | None = None
+
+    def renew(self) -> None:
+        """Begin anew: somebody has changed something."""
+        self._waits = self._renewed()
+
+    def well(self, now: float) -> None:
+        """Note that all was done that was to be done."""
+        if self._well_since is None:
+            self._well_since = now
+
+    def steady(self, now: float) -> bool:
+        """Whether it has been well for so long that a failure would be a new one."""
+        return self._well_since is not None and now - self._well_since >= STEADY_SECONDS
+
+    def failed(self, now: float) -> float:
+        """Note a failure; gives the seconds to wait."""
+        if self.steady(now):
+            self.renew()
+        self._well_since = None
+        return next(self._waits)
 
 
 def pause_seconds(attempted_at: float, now: float) -> float:

@@ -22,7 +22,7 @@ from warlock_agent.wire import Fault, OperationChanged, Sample, UnitsChanged
 from warlock_operator import log as fields
 from warlock_operator.api.names import Annotation, Kind
 from warlock_operator.api.v1alpha1.instancestatus import Metrics
-from warlock_operator.core.backoff import backoff, pause_seconds
+from warlock_operator.core.backoff import Waits, backoff, pause_seconds
 from warlock_operator.core.deletion import forced, left_behind
 from warlock_operator.core.desired import HostDecision, Verdict, desired_host, key_of
 from warlock_operator.core.events import Told, drift_events
@@ -110,14 +110,21 @@ class HostWorker:
         self._linked_by: LinkTarget | None = None
         self._attempted_at = float("-inf")
         self._lost_at: float | None = _now()
-        self._renew_delays()
+        settings = around.settings
+        self._waits = Waits(
+            lambda: backoff(
+                settings.backoff_initial_seconds, settings.backoff_cap_seconds, random.random
+            )
+        )
+        self._passing = False
+        self._failure: OperatorError | None = None
         self._decision: HostDecision | None = None
         self._told: set[Told] = set()
         self._players = PlayerPoll(around.queries, around.settings, self._publish_instance)
 
     def enqueue(self) -> None:
         """Look again: somebody has changed or asked for something, so earlier failures are past."""
-        self._renew_delays()
+        self._waits.renew()
         self._edited.set()
         self._dirty.set()
 
@@ -134,15 +141,18 @@ class HostWorker:
                 self._dirty.clear()  # before we read: what changes meanwhile is the next pass
                 self._edited.clear()
                 try:
+                    self._passing = True
                     wait_seconds = await self._pass(item)
-                    if self._troubled():
-                        wait_seconds = min(wait_seconds, next(self._delays))
+                    if self._troubled() or self._link is None:
+                        wait_seconds = min(wait_seconds, self._waits.failed(_now()))
                     else:
-                        self._renew_delays()
+                        self._waits.well(_now())
                 except OperatorError as error:
                     wait_seconds = self._failed(item, error)
                 except Overtaken:
                     continue
+                finally:
+                    self._passing = False
                 self._publish()
                 await self._wait(wait_seconds)
                 self._stop_probing()
@@ -451,10 +461,16 @@ class HostWorker:
         self._link = None
         self._out_of_reach(error)
         self._publish()
-        self._dirty.set()
+        if self._passing or error is self._failure:
+            return  # the pass finds out by itself, and says how long to wait
+        at_once = self._waits.steady(_now())
+        wait_seconds = self._waits.failed(_now())
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.0 if at_once else wait_seconds, self._dirty.set)
 
     def _failed(self, item: HostItem, error: OperatorError) -> float:
         """Note a pass that came to nothing; gives the seconds to wait."""
+        self._failure = error
         log.warning(
             "host not converged",
             extra={fields.HOST: self.name, fields.REASON: error.reason, fields.DETAIL: str(error)},
@@ -468,7 +484,7 @@ class HostWorker:
         if isinstance(error, HostUnreachable) and error.silent:
             self._probing = asyncio.create_task(self._probe(item))
         if isinstance(error, TransientError):
-            return next(self._delays)
+            return self._waits.failed(_now())
         return self._around.settings.resync_seconds
 
     async def _probe(self, item: HostItem) -> None:
@@ -477,7 +493,7 @@ class HostWorker:
         spec = item.object.spec
         await self._around.prober.back(spec.address, spec.ssh.port)
         log.info("host answers again", extra={fields.HOST: self.name})
-        self._renew_delays()
+        self._waits.renew()
         self._dirty.set()
 
     def _stop_probing(self) -> None:
@@ -517,13 +533,6 @@ class HostWorker:
         if self._lost_at is None or self.sight.view.out_of_sight:
             return None
         return self._lost_at + self._around.settings.unknown_grace_seconds - _now()
-
-    def _renew_delays(self) -> None:
-        """Let the waits after failures start anew."""
-        settings = self._around.settings
-        self._delays = backoff(
-            settings.backoff_initial_seconds, settings.backoff_cap_seconds, random.random
-        )
 
     # --- statuses -------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from warlock_operator.core.backoff import (
     ATTEMPT_SECONDS,
+    STEADY_SECONDS,
+    Waits,
     backoff,
     pause_seconds,
     probe_period_seconds,
@@ -54,3 +56,25 @@ def test_probes_keep_to_the_budget_and_come_no_more_often_than_needed(
     assert period >= least
     assert away / period <= per_second * (1 + 1e-9)
     assert period == least or away / period >= per_second * (1 - 1e-9)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, STEADY_SECONDS * 2)), max_size=40))
+def test_waits_begin_anew_after_health_and_not_before(passes: list[tuple[bool, float]]) -> None:
+    waits, now, steps, well = Waits(lambda: iter(range(100))), 0.0, 0, None
+    for succeeded, later in passes:
+        now += later
+        if succeeded:
+            waits.well(now)
+            well = now if well is None else well
+        else:
+            if well is not None and now - well >= STEADY_SECONDS:
+                steps = 0
+            assert waits.failed(now) == steps
+            steps, well = steps + 1, None
+
+
+def test_an_edit_lets_them_begin_anew() -> None:
+    waits = Waits(lambda: iter(range(100)))
+    assert [waits.failed(0.0) for _ in range(3)] == [0, 1, 2]
+    waits.renew()
+    assert waits.failed(0.0) == 0

@@ -246,3 +246,43 @@ async def test_hosts_that_are_away_take_nothing_from_one_another(world: World, o
     world.machine(crowd[500]).faults.unreachable = False
     await asyncio.sleep(21.0)  # a thousand at fifty a second
     assert world.machine(crowd[500]).passes
+
+
+@scenario
+async def test_a_connection_that_breaks_soon_after_each_start_is_not_made_every_second(
+    world: World, one: Raw
+) -> None:
+    machine = world.machine(one)
+    machine.faults.unreachable = False
+    await asyncio.sleep(1.0)
+    machine.faults.drop_after_frames = 1  # in the middle of each pass
+    machine.cut()
+    before = len(world.attempts(one))
+    await asyncio.sleep(HOUR)
+    assert 10 <= len(world.attempts(one)) - before <= 40
+    machine.faults.drop_after_frames = None
+    await asyncio.sleep(301.0)
+    passes = machine.passes
+    # One that breaks after a long while is made again at once.
+    await asyncio.sleep(60.0)
+    machine.cut()
+    await asyncio.sleep(0.1)
+    assert machine.passes > passes
+
+
+@scenario
+async def test_a_connection_that_is_cut_again_and_again_between_passes_comes_less_often(
+    world: World, one: Raw
+) -> None:
+    machine = world.machine(one)
+    machine.faults.unreachable = False
+    await asyncio.sleep(1.0)
+    until, before = now() + HOUR, len(world.attempts(one))
+    passes = machine.passes
+    while now() < until:
+        if machine.passes > passes:
+            passes = machine.passes
+            await asyncio.sleep(0.5)
+            machine.cut()
+        await asyncio.sleep(0.5)
+    assert 10 <= len(world.attempts(one)) - before <= 40
