@@ -13,6 +13,7 @@ import functools
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 
 from warlock_operator import handlers
 from warlock_operator import log as fields
@@ -123,9 +124,21 @@ async def _work(
     health: Health,
     ending: Ending,
 ) -> None:
+    async with await KubeClient.connect(replace(settings, api_connections=1)) as aside:
+        await _lead(settings, client, Lease(aside), links, health, ending)
+
+
+async def _lead(
+    settings: Settings,
+    client: KubeClient,
+    lease: Lease,
+    links: LinkFactory | None,
+    health: Health,
+    ending: Ending,
+) -> None:
+    """Work from the first look at the apiserver on. lease: behind no other request in a queue."""
     await wait_for_kinds(client, _tell_missing)
     owner = await _patiently(client.owner_id, settings)
-    lease = Lease(client)
     health.waiting_for = "the Lease: another process leads"
     token = await lease.acquire()
     health.waiting_for = "every object to be seen"

@@ -7,6 +7,7 @@ time; every failure, of the network too, becomes an error of ours (see ``answers
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -26,6 +27,8 @@ from warlock_operator.kube.verbs import FIELD_MANAGER, Json
 from warlock_operator.settings import Settings
 
 TOKEN_REREAD_SECONDS = 60.0  # as client-go; a bound token is renewed minutes before its end
+WATCHES = 16
+"""Connections beside those of requests: a watch keeps its own for minutes."""
 
 
 class KubeClient(GuardedWrites):
@@ -34,6 +37,7 @@ class KubeClient(GuardedWrites):
     def __init__(self, api: ApiClient, settings: Settings) -> None:
         super().__init__(settings)
         self._api = api
+        self._turn = asyncio.Semaphore(settings.api_connections)
 
     @classmethod
     async def connect(
@@ -88,7 +92,9 @@ class KubeClient(GuardedWrites):
         if body is not None:
             headers["Content-Type"] = f"application/{media}"
         limit = self.settings.api_request_timeout_seconds
-        async with self._sent(method, path, query, headers, body, limit) as answer:
+        # Waiting for a free connection is not the apiserver's silence: with a thousand hosts to
+        # begin with, the last in the queue would be given up before they were sent.
+        async with self._turn, self._sent(method, path, query, headers, body, limit) as answer:
             return dict(json.loads(await answer.read()))
 
     async def lines(
@@ -145,7 +151,10 @@ def _translated(what: str) -> Generator[None, None, None]:
 
 async def _configuration(settings: Settings, environ: Mapping[str, str]) -> Configuration:
     configuration = Configuration()
-    configuration.connection_pool_maxsize = settings.api_connections
+    configuration.connection_pool_maxsize = settings.api_connections + WATCHES
+    # By default a thread looks for ~/.netrc and proxies at each request: a tenth of the CPU of a
+    # start. kopf's watches, which take the same way, heed neither.
+    configuration.client_session_kwargs = {"trust_env": False}
     path = credentials.kubeconfig_path(settings.kubeconfig, environ)
     try:
         if path is None:

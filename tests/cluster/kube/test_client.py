@@ -285,6 +285,35 @@ async def test_an_apiserver_that_is_away_or_silent_is_unavailable(
         await proxied.owner_id()
 
 
+async def test_a_request_that_waits_for_its_turn_is_not_given_up(
+    proxy: Proxy, admin: KubeClient, tmp_path: Path
+) -> None:
+    """With a thousand hosts to begin with, the last in the queue waits for seconds."""
+    path = write_kubeconfig(tmp_path / "few", {"server": proxy.address}, {})
+    proxy.fault = lambda method, path: Fault(delay_seconds=0.2)
+    settings = replace(
+        FAST, kubeconfig=str(path), api_connections=1, api_request_timeout_seconds=0.7
+    )
+    async with await KubeClient.connect(settings) as client:
+        owners = await asyncio.gather(*(client.owner_id() for _ in range(6)))
+    assert len(owners) == 6
+    assert proxy.at_once["/api/v1/namespaces/kube-system"] == 1
+
+
+async def test_a_proxy_of_the_environment_is_not_asked_and_no_netrc_read(
+    proxied: KubeClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As for kopf's watches; looking for them at each request is a tenth of a start's CPU."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert await proxied.owner_id()
+
+
 async def test_missing_credentials_say_which(tmp_path: Path) -> None:
     with pytest.raises(ApiRefused, match="nowhere"):
         await KubeClient.connect(replace(FAST, kubeconfig=str(tmp_path / "nowhere")))
