@@ -46,6 +46,7 @@ from warlock_operator.reconcile.finalizers import Finalizers
 from warlock_operator.reconcile.prober import Prober
 from warlock_operator.reconcile.publisher import Publisher
 from warlock_operator.reconcile.sight import Sight, utc_now
+from warlock_operator.reconcile.turns import Turns
 from warlock_operator.settings import Settings
 from warlock_operator.transport.link import HostLink, LinkFactory, LinkTarget, Pushed
 from warlock_operator.transport.players import PlayerQueries
@@ -87,6 +88,7 @@ class Surroundings:
     publisher: Publisher
     queries: PlayerQueries
     leader: Leader
+    turns: Turns
 
 
 class HostWorker:
@@ -174,6 +176,7 @@ class HostWorker:
         """Make the host as desired; gives the seconds until it has to be looked at again."""
         self.passes += 1
         around = self._around
+        await around.turns.mine()
         self._decide(item)
         self._publish()
         if await self._let_go(item):
@@ -189,6 +192,7 @@ class HostWorker:
             desired = await self._hold_instances()
             report = await link.converge(self._authority(item), desired)
             self.sight.reported(report)
+            await around.turns.mine()
             self._tell_drift(report.results)
             self._tell_orphans(item, wanted_gone)
             next_pass_seconds = report.next_pass_seconds
