@@ -20,7 +20,11 @@ from labkit.errors import LabError
 NAME = "demo"
 KINDS = ("games", "gamehosts", "gameinstances")
 # Somebody is watching: a player who joins or leaves is shown within seconds, not a minute.
-_SETTINGS = {"WARLOCK_STATUS_MEASUREMENT_SECONDS": "5", "WARLOCK_QUERY_SECONDS": "5"}
+_SETTINGS = {
+    "WARLOCK_STATUS_MEASUREMENT_SECONDS": "5",
+    "WARLOCK_QUERY_SECONDS": "5",
+    "WARLOCK_SAMPLE_SECONDS": "5",
+}
 _RUNNING_SECONDS = 900.0  # two minutes are usual: a package installation on each machine
 
 

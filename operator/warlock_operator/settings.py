@@ -195,7 +195,9 @@ class Settings:
         10.0, "a unit that hit its start limit is started again after this, doubling", low=0.01
     )
     crash_loop_cap_seconds: float = _seconds(300.0, "longest of these waits", low=0.01)
-    sample_seconds: float = _seconds(5.0, "between two samples of CPU, memory and tasks", low=0.05)
+    sample_seconds: float = _seconds(
+        15.0, "between two samples of CPU, memory and tasks; a status takes one a minute", low=0.05
+    )
     signal_coalesce_seconds: float = _seconds(
         0.05, "one start of a unit is 14 signals; failures are never held back"
     )

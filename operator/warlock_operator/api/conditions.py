@@ -54,12 +54,20 @@ def set_condition(
         now: the time that a change of status gets; whole seconds are kept.
     """
     before = get_condition(conditions, type_)
+    message = said(pointed(reason, message) if reason in POINTED else message, MAX_MESSAGE)
+    if before is not None and (status, reason, message, observed_generation) == (
+        before.status,
+        before.reason,
+        before.message,
+        before.observed_generation,
+    ):
+        return conditions
     moved = before is None or before.status != status
     made = Condition(
         type=type_,
         status=status,
         reason=str(reason),
-        message=said(pointed(reason, message) if reason in POINTED else message, MAX_MESSAGE),
+        message=message,
         last_transition_time=now.replace(microsecond=0)
         if moved or before is None
         else before.last_transition_time,

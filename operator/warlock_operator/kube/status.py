@@ -110,6 +110,15 @@ class StatusWriter:
         if entry.plan is None and not entry.writing:
             self.counters.equal += 1
 
+    def measure(self, ref: ObjectRef, key: str, value: Any) -> None:
+        """Let one measurement differ in what was published last, or found by :meth:`prime`."""
+        entry = self._entries.get(ref.uid)
+        if entry is not None:
+            entry.wanted = {**entry.wanted, key: value}
+            self._schedule(entry)
+        elif known := self._known.get(ref.uid):
+            self.publish(ref, {**known, key: value})
+
     def forget(self, uid: str) -> None:
         """Drop what is known of an object that is gone; what waits for it is not written."""
         self._known.pop(uid, None)

@@ -10,6 +10,7 @@ from typing import Any
 
 from warlock_operator.api.names import Kind
 from warlock_operator.api.rules import StatusModel
+from warlock_operator.api.v1alpha1.instancestatus import Metrics
 from warlock_operator.core.events import Told, events_of
 from warlock_operator.core.inventory import Item
 from warlock_operator.kube.recorder import Recorder
@@ -29,13 +30,12 @@ class Publisher:
         self._writer = writer
         self._recorder = recorder
         self._shown: dict[str, Any] = {}
+        self._primed: set[str] = set()
 
     def seen(self, item: Item[Any]) -> None:
         """Take the status that an object came with; ours is newer once we have published one."""
         if item.uid not in self._shown:
             self._shown[item.uid] = item.status
-            status = item.raw.get("status")
-            self._writer.prime(ref_of(item), dict(status) if status else None)
 
     def shown(self, item: Item[Any]) -> Any:
         """The status that the object shows, a model of its kind, or None."""
@@ -44,13 +44,35 @@ class Publisher:
     def publish(self, item: Item[Any], status: StatusModel) -> None:
         """Show *status*, and tell what changed."""
         before = self._shown.get(item.uid)
+        if status == before:  # most of them, and what follows is the dearest part
+            return
         self._shown[item.uid] = status
         for told in events_of(getattr(before, "conditions", ()), getattr(status, "conditions", ())):
             self.tell(item, told)
-        plain = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-        self._writer.publish(
-            ref_of(item), {name: value for name, value in plain.items() if value not in ("", [])}
-        )
+        self._prime(item, before)
+        self._writer.publish(ref_of(item), _plain(status))
+
+    def _prime(self, item: Item[Any], before: StatusModel | None) -> None:
+        """Tell the writer, before the first status of ours, what the object came with."""
+        if item.uid not in self._primed:
+            self._primed.add(item.uid)
+            self._writer.prime(ref_of(item), _plain(before) if before is not None else None)
+
+    def measured(self, item: Item[Any], metrics: Metrics) -> bool:
+        """
+        Show *metrics* beside whatever else an instance shows already.
+
+        Returns:
+            False where it shows none so far: whether it may is for the whole status to say.
+        """
+        shown = self._shown.get(item.uid)
+        if shown is None or shown.metrics is None:
+            return False
+        if shown.metrics != metrics:
+            self._prime(item, shown)
+            self._shown[item.uid] = shown.model_copy(update={"metrics": metrics})
+            self._writer.measure(ref_of(item), "metrics", metrics.to_json())
+        return True
 
     def tell(self, item: Item[Any], told: Told) -> None:
         """Post one event about the object."""
@@ -60,4 +82,11 @@ class Publisher:
     def forget(self, kind: Kind, uid: str) -> None:
         """Drop an object that is gone."""
         self._shown.pop(uid, None)
+        self._primed.discard(uid)
         self._writer.forget(uid)
+
+
+def _plain(status: StatusModel) -> dict[str, Any]:
+    """A status as it is written: what is empty is left out."""
+    plain = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {name: value for name, value in plain.items() if value not in ("", [])}

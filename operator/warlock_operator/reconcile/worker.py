@@ -445,6 +445,8 @@ class HostWorker:
                 self._dirty.set()
         elif isinstance(frame, Sample):
             self.sight.sampled(frame)
+            self._publish_measured()
+            return
         elif isinstance(frame, Fault):
             log.warning(
                 "agent complains",
@@ -570,6 +572,18 @@ class HostWorker:
             verdict.item,
             status_of(verdict, self.sight.view, address, measured, shown, utc_now()),
         )
+
+    def _publish_measured(self) -> None:
+        """
+        Show new numbers, and nothing else: no decision reads them.
+
+        A thousand hosts sample all the time, and a whole status costs ten times as much.
+        """
+        decision = self._decision
+        for verdict in decision.verdicts.values() if decision is not None else ():
+            metrics = self._metrics(verdict)
+            if metrics is not None and not self._around.publisher.measured(verdict.item, metrics):
+                self._publish_instance(verdict.item.uid)
 
     def _metrics(self, verdict: Verdict) -> Metrics | None:
         """What the main unit uses; None before its first sample."""

@@ -189,6 +189,28 @@ async def test_measurements_alone_wait_for_their_period_and_the_newest_is_writte
     assert (await shown(admin, ref))["players"] == {"online": 19}
 
 
+async def test_a_measurement_alone_differs_from_what_was_published_or_found(
+    admin: KubeClient, proxied: KubeClient, proxy: Proxy, make: Any, inventory: Inventory
+) -> None:
+    published, found, unknown = [await make(name) for name in ("published", "found", "unknown")]
+    proxied.settings = replace(FAST, status_measurement_seconds=0.2)
+    writer = StatusWriter(proxied, inventory.uid)
+    writer.prime(found, status(1, metrics={"tasks": 1}))
+    async with running(writer.run()):
+        writer.publish(published, status(1, metrics={"tasks": 1}))
+        assert await writer.flush(10)
+        for ref in (published, found, unknown):
+            writer.measure(ref, "metrics", {"tasks": 2})  # within the band
+        for tasks in (40, 50):
+            for ref in (published, found, unknown):
+                writer.measure(ref, "metrics", {"tasks": tasks})
+        await until(lambda: writer.counters.measurement_writes == 2, "both are written")
+    for ref in (published, found):
+        assert await shown(admin, ref) == status(1, metrics={"tasks": 50})
+    assert await shown(admin, unknown) is None
+    assert proxy.count("PATCH") == 3
+
+
 async def test_a_change_of_state_overtakes_and_takes_the_measurements_along(
     admin: KubeClient, proxied: KubeClient, proxy: Proxy, make: Any, inventory: Inventory
 ) -> None:

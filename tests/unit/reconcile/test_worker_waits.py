@@ -22,6 +22,7 @@ from warlock_operator.reconcile.finalizers import Finalizers
 from warlock_operator.reconcile.fleet import Fleet
 from warlock_operator.reconcile.prober import Prober
 from warlock_operator.reconcile.publisher import Publisher
+from warlock_operator.reconcile.turns import Turns
 from warlock_operator.reconcile.worker import Leader, Surroundings
 from warlock_operator.settings import Settings
 from warlock_operator.transport.fixture import FixtureLinks
@@ -72,6 +73,7 @@ class World:
             ),
             queries=PlayerQueries(SETTINGS),
             leader=Leader("owner", 1, "holder"),
+            turns=Turns(),
         )
         self.fleet = Fleet(around, lambda error: pytest.fail(f"a worker ended: {error}"))
 
