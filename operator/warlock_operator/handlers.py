@@ -17,6 +17,11 @@ from warlock_operator.api.names import GROUP, PLURALS, VERSION, Kind
 from warlock_operator.kube.credentials import Login
 from warlock_operator.reconcile.fleet import Fleet
 
+PAGE_SIZE = 500
+"""Objects, as in the lists of our own."""
+IDLE_SECONDS = 0.1
+"""A task lives on for so long; events of one object that come together share one."""
+
 
 def registry(fleet: Fleet, login: Callable[[], Awaitable[Login]]) -> kopf.OperatorRegistry:
     """Make the handlers that feed *fleet*, logged in as *login* says."""
@@ -42,6 +47,10 @@ def registry(fleet: Fleet, login: Callable[[], Awaitable[Login]]) -> kopf.Operat
         settings.scanning.disabled = True
         settings.peering.standalone = True
         settings.posting.enabled = False
+        # A page after the other, and each let go at once: kopf's task of an object holds it whole
+        # for as long as it waits for more, and ten thousand at a time are 300 MB.
+        settings.watching.chunk_size = PAGE_SIZE
+        settings.queueing.idle_timeout = IDLE_SECONDS
         # Never ours: kopf takes the finalizer of that name off every object that it watches.
         settings.persistence.finalizer = f"{GROUP}/kopf-unused"
 

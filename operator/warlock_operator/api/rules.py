@@ -145,6 +145,19 @@ BY_NAME = ListKind("name")
 """A list-map by name: two manifests can each own their entries."""
 
 
+class _Untold(set[str]):
+    """The names of the fields that were written, for models that don't tell: always none."""
+
+    def __copy__(self) -> _Untold:
+        return self
+
+    def update(self, *_: Iterable[str]) -> None:
+        """Stay empty: every model has this very set."""
+
+
+_UNTOLD = _Untold()
+
+
 class Model(BaseModel):
     """
     A part of a spec: frozen, no unknown fields, camelCase in JSON, snake_case in Python.
@@ -167,6 +180,9 @@ class Model(BaseModel):
     def _check_rules(self) -> Model:
         for rule in self.rules:
             rule.check(self)
+        # Nobody asks which fields were written and which defaulted, and a set of them each is half
+        # of the memory of a small model; a fleet's statuses are two hundred thousand models.
+        object.__setattr__(self, "__pydantic_fields_set__", _UNTOLD)
         return self
 
     @classmethod

@@ -51,7 +51,7 @@ def parse(kind: Kind | str, raw: Mapping[str, Any]) -> Game | GameHost | GameIns
     """
     kind = Kind(kind)
     read = {
-        "metadata": _plain(raw.get("metadata") or {}),
+        "metadata": _plain({**(raw.get("metadata") or {}), "managedFields": None}),
         "spec": _plain(raw.get("spec") or {}),
     }
     status = parse_status(kind, raw.get("status"))
@@ -83,8 +83,13 @@ def _read(model: type[M], fields: Mapping[str, Any]) -> M:
     return model.model_validate_json(json.dumps(fields), strict=True, by_alias=True, by_name=False)
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
 def _plain(value: Any) -> Any:
     """Make dicts and lists of kopf's read-only views, and drop nulls as the apiserver does."""
+    if type(value) in _SCALARS:  # nearly all, and the other questions are dear
+        return value
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
