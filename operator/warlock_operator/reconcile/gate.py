@@ -24,6 +24,9 @@ from warlock_operator.settings import Settings
 
 log = logging.getLogger(__name__)
 
+FEW = 16
+"""Objects asked for one by one before the watch is waited for again; then twice as many."""
+
 Found = Callable[[Kind, dict[str, Any]], None]
 Gone = Callable[[Kind, str], None]
 
@@ -84,14 +87,30 @@ class Gate:
     async def _compare(self, kind: Kind, *, patient: bool) -> None:
         known_before = self._inventory.uids(kind)
         listed = await self._api.list_keys(BY_KIND[kind])
-        if patient:
-            await self._wait_for(kind, frozenset(listed))
-        for uid in frozenset(listed) - self._inventory.uids(kind):
-            await self._ask(kind, uid, *listed[uid])
+        await self._complete(kind, listed, patient=patient)
         for uid in known_before & self._inventory.uids(kind) - frozenset(listed):
             item = self._inventory.get(kind, uid)
             if item is not None:
                 await self._ask(kind, uid, item.meta.namespace, item.meta.name)
+
+    async def _complete(
+        self, kind: Kind, listed: dict[str, tuple[str, str]], *, patient: bool
+    ) -> None:
+        """
+        Ask for what the intake lacks; *patient*: a few, and then see whether it goes on.
+
+        A page of the watch's own list can take its time, and to take that for the end of it would
+        be a request an object. Of a watch that is deaf more are asked for each time.
+        """
+        left, few = dict(listed), FEW if patient else len(listed)
+        while left:
+            if patient:
+                await self._wait_for(kind, frozenset(left))
+            for uid in left.keys() & self._inventory.uids(kind):
+                del left[uid]
+            for uid in tuple(left)[:few]:
+                await self._ask(kind, uid, *left.pop(uid))
+            few *= 2
 
     async def _wait_for(self, kind: Kind, uids: frozenset[str]) -> None:
         """Wait while the watch brings objects; what it leaves out is asked for one by one."""
