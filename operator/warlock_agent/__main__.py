@@ -104,7 +104,7 @@ def _observe(_: argparse.Namespace) -> int:
     except LedgerUnreadable as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps(wire.to_plain(observed), indent=2, sort_keys=True))
+    print(json.dumps(wire.to_plain(observed, whole=False), indent=2, sort_keys=True))
     return 0
 
 

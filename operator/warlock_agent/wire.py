@@ -24,6 +24,7 @@ from .model import (
     DesiredHost,
     Facts,
     Feature,
+    LedgerEntry,
     ObservedHost,
     ObservedUnit,
     Operation,
@@ -224,31 +225,40 @@ REQUESTS = (Converge, Observe, Exchange, Ping)
 
 _DUMP = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, check_circular=False).encode
 
-# An agent's picture of its files is for its own planner; it is large and nobody else reads it.
-_KEPT_HOME: dict[type, frozenset[str]] = {ObservedHost: frozenset({"files"})}
-_SENT: dict[type, tuple[tuple[str, object], ...]] = {}
+# An agent's picture of its files, and what the ledger has of them, are for its own planner: more
+# than half of a host, and nobody else reads them.
+_KEPT_HOME: dict[type, frozenset[str]] = {
+    ObservedHost: frozenset({"files"}),
+    LedgerEntry: frozenset({"files"}),
+}
+_FIELDS: dict[tuple[type, bool], tuple[tuple[str, object], ...]] = {}
 
 
-def _sent_fields(cls: type) -> tuple[tuple[str, object], ...]:
-    """Names of the fields of *cls* that are sent, with their defaults (MISSING for none)."""
-    known = _SENT.get(cls)
+def _fields_of(cls: type, whole: bool) -> tuple[tuple[str, object], ...]:
+    """Names of the fields of *cls* to be told, with their defaults (MISSING for none)."""
+    known = _FIELDS.get((cls, whole))
     if known is None:
-        home = _KEPT_HOME.get(cls, frozenset())
-        known = _SENT[cls] = tuple((f.name, f.default) for f in fields(cls) if f.name not in home)
+        home = frozenset() if whole else _KEPT_HOME.get(cls, frozenset())
+        known = tuple((f.name, f.default) for f in fields(cls) if f.name not in home)
+        _FIELDS[cls, whole] = known
     return known
 
 
-def to_plain(value: object) -> object:
-    """Turn a dataclass, a tuple or a scalar into what JSON can say; defaults are left out."""
+def to_plain(value: object, whole: bool = True) -> object:
+    """
+    Turn a dataclass, a tuple or a scalar into what JSON can say; defaults are left out.
+
+    whole: with what is kept on the host, and not sent.
+    """
     if isinstance(value, (str, int)) or value is None:
         return value
     if isinstance(value, tuple):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, whole) for item in value]
     plain: dict[str, object] = {}
-    for name, default in _sent_fields(type(value)):
+    for name, default in _fields_of(type(value), whole):
         item = getattr(value, name)
         if item != default:
-            plain[name] = to_plain(item)
+            plain[name] = to_plain(item, whole)
     return plain
 
 
@@ -259,7 +269,7 @@ def encode(frame: Frame) -> bytes:
     Raises:
         WireError: the line would be longer than :data:`MAX_FRAME_BYTES`.
     """
-    plain = to_plain(frame)
+    plain = to_plain(frame, whole=False)
     assert isinstance(plain, dict)
     line = _DUMP({"frame": type(frame).__name__, **plain}).encode("ascii") + b"\n"
     if len(line) > MAX_FRAME_BYTES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,10 @@ from warlock_agent.model import (
     DesiredHost,
     Facts,
     Feature,
+    Ledger,
+    LedgerEntry,
+    LedgerFile,
+    ObservedFile,
     Operation,
     Refusal,
     StepResult,
@@ -67,6 +72,18 @@ def test_a_frame_comes_back_as_it_was(frame: wire.Frame) -> None:
     assert line.endswith(b"\n")
     assert b"\n" not in line[:-1]
     assert wire.decode(line) == frame
+
+
+def test_what_only_the_host_reads_does_not_cross_and_is_in_its_own_record() -> None:
+    file = LedgerFile("/etc/warlock/instances/a.env", "0" * 64)
+    entry = LedgerEntry("g", "default", "games", "a", "u", 1, "/opt/a", "wl-a", files=(file,))
+    ledger = replace(HOST.ledger, instances=(entry,))
+    state = wire.State(1, replace(HOST, ledger=ledger, files=(ObservedFile(file.path, "File"),)))
+    crossed = wire.decode(wire.encode(state))
+    assert isinstance(crossed, wire.State)
+    assert crossed.observed.ledger.instances == (replace(entry, files=()),)
+    assert crossed.observed.files == ()
+    assert wire.from_plain(Ledger, wire.to_plain(ledger)) == ledger
 
 
 def test_every_kind_of_frame_is_among_those_tried() -> None:
