@@ -24,6 +24,7 @@ def main() -> int:
         chosen.query,
         rest_seconds=5.0 if chosen.quick else chosen.rest,
         idle_seconds=10.0 if chosen.quick else chosen.idle,
+        keep=chosen.keep,
     )
     try:
         records = run(plan, progress.Console())
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rest", type=float, default=75.0, metavar="SECONDS")
     parser.add_argument("--idle", type=float, default=60.0, metavar="SECONDS")
     parser.add_argument("--quick", action="store_true", help="10 hosts, no rest")
+    parser.add_argument("--keep", action="store_true", help="for the next run; hack/lab down")
     parser.add_argument("--output", type=Path, metavar="FILE")
     parser.add_argument("--name", default="scale", help="of its lab (default: scale)")
     return parser

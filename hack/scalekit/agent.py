@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import base64
 import itertools
+import random
 import shlex
 import time
 from collections import Counter
@@ -18,11 +19,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from warlock_agent import PROTOCOL, wire
+from warlock_agent.model import UnitSample
 from warlock_agent.wire import Converge, Exchange, Exchanged, Fault, Frame, Observe, Ping, Pong
 from warlock_operator.transport import loader
 from warlock_operator.transport.machine import Machine
 
 _numbers = itertools.count(1)
+_USED = 0.05  # of a processor, by each unit of a machine in memory
+_BREATH = 0.1  # of that, up and down
+_BREATH_BYTES = 256 * 1024
 
 
 @dataclass
@@ -79,6 +84,7 @@ class Agent:
         self._number = next(_numbers)
         self._reader = wire.FrameReader()
         self._answered = False
+        self._random = random.Random(self._number)
         self._sampling: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -133,6 +139,16 @@ class Agent:
         self._tally.bytes_out += len(data)
         self._send(data)
 
+    def _varied(self, unit: UnitSample) -> UnitSample:
+        """Let a game breathe: no two samples of a real one are the same, though none is news."""
+        most_usec = int(self._begun.sample_seconds * 1e6 * _USED * _BREATH)
+        breath = self._random.randrange(_BREATH_BYTES)
+        return replace(
+            unit,
+            cpu_usec=unit.cpu_usec + self._random.randint(0, most_usec),
+            memory_bytes=unit.memory_bytes + breath,
+        )
+
     def _sample_later(self) -> None:
         if self._begun.sample_seconds > 0:
             loop = asyncio.get_running_loop()
@@ -141,5 +157,6 @@ class Agent:
     def _sample(self) -> None:
         sample = self._machine.sample()
         if sample.units:
-            self._say(sample)
+            varied = (self._varied(unit) for unit in sample.units)
+            self._say(replace(sample, units=tuple(varied)))
         self._sample_later()

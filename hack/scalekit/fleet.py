@@ -60,8 +60,9 @@ class Machines:
         return (self.folder / "client_key").read_text()
 
     def start(self) -> None:
-        """Start the processes afresh, and return when all listen."""
-        self._group.kill()
+        """Start the processes, and return when all listen; those that run stay as they are."""
+        if self._group.alive():
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         for name in ("host_key", "client_key"):

@@ -113,7 +113,7 @@ class Meter:
         began = started_at(pid)
         ready_seconds = 0.0
         while True:
-            told, cpu = self._machines.told(), cpu_seconds(pid)
+            told, cpu = self._machines.told(), self._cpu_seconds(pid)
             if not ready_seconds and self._operator.ready():
                 ready_seconds = time.monotonic() - began
             if told.answered >= fleet.hosts:
@@ -178,6 +178,12 @@ class Meter:
         """Count requests until a few seconds after the end: what the last answer caused, too."""
         time.sleep(3.0)
         return self._audit.requests()
+
+    def _cpu_seconds(self, pid: int) -> float:
+        try:
+            return cpu_seconds(pid)
+        except FileNotFoundError as error:
+            raise LabError(f"the operator ended: see {self._operator.log}") from error
 
     def _pid(self) -> int:
         deadline = time.monotonic() + 5.0

@@ -38,31 +38,37 @@ class Plan:
     query: bool
     rest_seconds: float
     idle_seconds: float
+    keep: bool = False
 
 
 def run(plan: Plan, tell: progress.Callback) -> list[dict[str, Any]]:
-    """Measure each size, the smallest first; gives a record a size. Everything goes at the end."""
+    """
+    Measure each size, the smallest first; gives a record a size.
+
+    At the end everything goes; where it is kept, the next run begins with what is there.
+    """
     made = lab.up(plan.name, hosts=0, progress_to=tell)
     ports = tuple(made.state.apiserver_port + number for number in _PORTS)
     machines = Machines(plan.name, made.folder / "machines", ports)
     try:
         return _Run(plan, made, machines, tell).records()
     finally:
-        with progress.step("everything goes", tell):
-            machines.stop()
-            lab.down(plan.name)
+        Operator(made, _kubectl(made)).stop()
+        if not plan.keep:
+            with progress.step("everything goes", tell):
+                machines.stop()
+                lab.down(plan.name)
 
 
 class _Run:
     def __init__(
         self, plan: Plan, made: lab.Lab, machines: Machines, tell: progress.Callback
     ) -> None:
-        assert made.cluster is not None
         self._plan = plan
         self._machines = machines
         self._tell = tell
         self._kubeconfig = made.kubeconfig
-        self._kubectl = Kubectl(made.cluster.kubectl, made.kubeconfig)
+        self._kubectl = _kubectl(made)
         self._lab = made
         self._operator = Operator(made, self._kubectl)
         audit = AuditLog(made.folder / "cluster" / "audit.log")
@@ -70,6 +76,7 @@ class _Run:
 
     def records(self) -> list[dict[str, Any]]:
         """One a size."""
+        self._operator.stop()  # a run that was kept may have left it
         self._furnish()
         return [self._size(Fleet(hosts, self._plan.per_host)) for hosts in self._plan.hosts]
 
@@ -144,3 +151,8 @@ class _Run:
                 raise LabError(f"{ready} Ready, {measured} measured: see {self._operator.log}")
             step.update(f"{ready} Ready, {measured} measured", measured / fleet.instances)
             time.sleep(_POLL_SECONDS)
+
+
+def _kubectl(made: lab.Lab) -> Kubectl:
+    assert made.cluster is not None, "made with a control plane"
+    return Kubectl(made.cluster.kubectl, made.kubeconfig)
