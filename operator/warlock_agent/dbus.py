@@ -106,6 +106,11 @@ class Connection:
         """Take in what has arrived, without waiting."""
         self._exchange(0.0)
 
+    @property
+    def has_signals(self) -> bool:
+        """Whether :meth:`take_signals` would give some."""
+        return bool(self._signals)
+
     def take_signals(self) -> list[Message]:
         """Give the signals so far, oldest first, and forget them."""
         signals = list(self._signals)

@@ -227,6 +227,16 @@ class Systemd:
         self._events.clear()
         return events
 
+    @property
+    def has_events(self) -> bool:
+        """
+        Whether :meth:`events` would give some though nothing more arrives.
+
+        Signals come in between the answers to calls as well, and are then on no descriptor any
+        more: look here before waiting on :meth:`fileno`.
+        """
+        return bool(self._events) or (self._connection is not None and self._connection.has_signals)
+
     def _link(self) -> Connection:
         if self._connection is None or self._connection.fileno() < 0:
             if self._connected_before:

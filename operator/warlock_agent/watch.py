@@ -121,9 +121,7 @@ class Watch:
         poll = select.poll()
         poll.register(self._systemd.fileno(), select.POLLIN)
         poll.register(self._wake_read, select.POLLIN)
-        due = [at for at in (self._read_at, self._look_at) if at is not None]
-        timeout = max(0.0, min(due) - time.monotonic()) * 1000 if due else None
-        for descriptor, _ in poll.poll(timeout):
+        for descriptor, _ in poll.poll(self._patience_milliseconds()):
             if descriptor == self._wake_read:
                 units = self._units()
                 # A signal of a unit that was not on the board yet has been passed over.
@@ -131,6 +129,13 @@ class Watch:
                 self._mark(units if everything else units.keys() - self._watched)
                 self._watched = set(units)
                 self._await_sockets(units)
+
+    def _patience_milliseconds(self) -> Optional[float]:
+        """Say how long nothing may happen; None: for ever."""
+        if self._systemd.has_events:
+            return 0.0
+        due = [at for at in (self._read_at, self._look_at) if at is not None]
+        return max(0.0, min(due) - time.monotonic()) * 1000 if due else None
 
     def _units(self) -> Mapping[str, Slots]:
         with self._board.truth:
