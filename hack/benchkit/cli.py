@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.epilog = f"what --only takes:{known}\n\n{_EXAMPLES}"
     parser.add_argument("--quick", action="store_true", help="few trials of what is quick")
     parser.add_argument("--only", metavar="NAMES", help="some of what is below, with commas")
-    parser.add_argument("--ways", metavar="NAMES", help=f"of {', '.join(_titles())}; ours always")
+    parser.add_argument("--ways", metavar="NAMES", help=f"of {', '.join(titles())}; ours always")
     parser.add_argument("--out", type=Path, metavar="FILE", help="add the results to it, as JSON")
     parser.add_argument("--write", action="store_true", help="also into docs/performance*")
     parser.add_argument("--render", action="store_true", help="only write docs/ anew, measure not")
@@ -82,7 +82,7 @@ def _measure(chosen: argparse.Namespace) -> int:
     finally:
         if not chosen.keep:
             lab.down(chosen.name, tell)
-    for text in report.blocks(found, _titles()).values():
+    for text in report.blocks(found, titles()).values():
         print(f"\n{text}", end="")
     if chosen.write:
         _write(found)
@@ -92,24 +92,25 @@ def _measure(chosen: argparse.Namespace) -> int:
 
 def _write(fresh: results.Results) -> None:
     """Take the samples into the file in docs/; what was not measured now stays."""
-    report.render(results.add(fresh, report.RESULTS), _titles())
+    report.render(results.add(fresh, report.RESULTS), titles())
 
 
 def _render() -> int:
-    report.render(results.read(report.RESULTS), _titles())
+    report.render(results.read(report.RESULTS), titles())
     return 0
 
 
 def _ways(names: str | None, tell: progress.Callback) -> list[Way]:
-    asked = set(names.split(",")) if names else set(_titles())
-    unknown = asked - set(_titles())
+    asked = set(names.split(",")) if names else set(titles())
+    unknown = asked - set(titles())
     if unknown:
-        raise LabError(f"no way is called {', '.join(unknown)}: {', '.join(_titles())}")
+        raise LabError(f"no way is called {', '.join(unknown)}: {', '.join(titles())}")
     python = rivals.python(tell) if asked & {"ansible", "pyinfra"} else Path()
     return [way for way in all_ways(python) if way.name in asked or way.name == tables.OURS]
 
 
-def _titles() -> dict[str, str]:
+def titles() -> dict[str, str]:
+    """Give every way's title by its name, in the order of tables."""
     return {way.name: way.title for way in all_ways(Path())}
 
 

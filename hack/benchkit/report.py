@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchkit import chart, goals, tables
-from benchkit.measure import Sample
 from benchkit.results import Results
 from labkit import paths
 
@@ -43,7 +42,7 @@ def render(results: Results, titles: Mapping[str, str], page: Path = PAGE) -> No
     text = page.read_text()
     page.write_text(_BLOCK.sub(lambda m: f"{m[1]}\n{made.get(m[2], '')}\n{m[3]}", text))
     panels = [_panel(results, phase) for phase in ("converge", "no-op")]
-    if all(panel.lines for panel in panels):
+    if page == PAGE and all(panel.lines for panel in panels):
         (FOLDER / "time.svg").write_text(chart.svg(panels, tables.OURS))
 
 
@@ -56,8 +55,3 @@ def _panel(results: Results, phase: str) -> chart.Panel:
             lines.setdefault(sample.way, []).append((float(found[1]), sample.median))
     whole = {way: sorted(points) for way, points in lines.items() if len(points) > 1}
     return chart.Panel({"converge": "new game servers"}.get(phase, "nothing to do"), whole)
-
-
-def by_phase(samples: list[Sample], phase: str) -> list[Sample]:
-    """Give the samples of one phase."""
-    return [sample for sample in samples if sample.phase == phase]
