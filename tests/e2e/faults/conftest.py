@@ -120,4 +120,4 @@ def write(file: Path, found: dict[str, Measured]) -> None:
     kept, mark, before = file.read_text().partition(table.MARK)
     sections = {title: some for title, (_, some) in rows.SECTIONS.items()}
     tables = table.markdown(sections, found, before)
-    file.write_text(f"{kept}{mark}\n\n{table.settings(SETTINGS)}{tables}")
+    file.write_text(f"{kept}{mark}\n\n{table.settings({**QUICK, **SETTINGS})}{tables}")

@@ -38,9 +38,10 @@ class Front:
 
     def stop(self) -> None:
         """End."""
-        self._do(self._proxy.__aexit__())
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
     def kubeconfig(self, folder: Path) -> Path:
         """Write a kubeconfig that leads here."""
@@ -88,6 +89,14 @@ class Front:
             ca_file = Path(cluster["certificate-authority"])
         token = self._config["users"][0]["user"]["token"]
         return Login(cluster["server"], str(ca_file), False, token, None, None)
+
+    async def _end(self) -> None:
+        """End the proxy, and requests that are under way with it."""
+        await self._proxy.__aexit__()
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_START_SECONDS)

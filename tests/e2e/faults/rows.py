@@ -30,7 +30,7 @@ SECTIONS: dict[str, tuple[str, tuple[Row, ...]]] = {
     "The agent": ("fault-d", rows_agent.ROWS),
     "Objects": ("fault-d", rows_objects.ROWS),
     "The machine": ("fault-c", rows_machine.ROWS),
-    "Objects of everybody": (ALONE, rows_objects.ALONE),
+    "Objects that all need": (ALONE, rows_objects.ALONE),
     "The operator": (ALONE, rows_operator.ROWS),
     "The cluster": (ALONE, rows_cluster.ROWS),
 }

@@ -45,7 +45,9 @@ def _stop_process(stage: Stage) -> None:
 ROWS: tuple[Row, ...] = (
     Row(
         f"operator killed, {KILLS} times",
-        made=Act(f"{KILLS} edits; SIGKILL at a random moment within 5 s of each", _kill_often),
+        made=Act(
+            f"{KILLS} edits, SIGKILL within 5 s of each at random; a Lease of 2 s", _kill_often
+        ),
         cured=acts.NOTHING,
         healed=lambda stage: acts.edit_arrived(stage) and healthy_agents(stage),
         heals_seconds=20,

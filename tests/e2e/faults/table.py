@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from tests.e2e.faults.acts import EXTRA
 from tests.e2e.faults.row import ARENA, HOST, Measured, Row
 
 MARK = "<!-- measured: below this line a run writes -->"
@@ -36,8 +37,8 @@ def markdown(
 
 def settings(chosen: Mapping[str, str]) -> str:
     """Say what the run was set to; the times follow from it."""
-    said = ", ".join(f"`{name}={value}`" for name, value in sorted(chosen.items()))
-    return f"Measured with {said}; everything else as a Deployment has it.\n\n"
+    said = "\n".join(f"{name}={value}" for name, value in sorted(chosen.items()))
+    return f"Measured with these settings, and otherwise the defaults:\n\n```\n{said}\n```\n\n"
 
 
 def _line(measured: Measured) -> str:
@@ -46,7 +47,7 @@ def _line(measured: Measured) -> str:
     cells = (
         row.name,
         row.made.text,
-        "<br>".join(_says(row)) or "nothing that lasts",
+        "<br>".join(_says(row)) or _silence(row),
         row.cured.text,
         healed,
         f"{row.heals_seconds:g} s",
@@ -54,9 +55,16 @@ def _line(measured: Measured) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+_WHOSE = {HOST: "GameHost ", ARENA: "", EXTRA: "the new instance "}
+
+
+def _silence(row: Row) -> str:
+    return "nothing: it is served all the same" if row.unharmed else "nothing that lasts"
+
+
 def _says(row: Row) -> Iterable[str]:
     for says in row.says:
-        whose = {HOST: "GameHost ", ARENA: ""}.get(says.about, f"{says.about.lstrip('/')} ")
+        whose = _WHOSE.get(says.about, f"GameHost {says.about.lstrip('/')} ")
         hint = f" (“{'…'.join(says.hint)}”)" if says.hint else ""
         yield f"{whose}`{says.type}={says.status} {says.reason}`{hint}"
 
