@@ -1,5 +1,5 @@
 """
-Who may write to a machine: two clusters, two operators of one, and connections that died halfway.
+Who may write to a machine: two clusters, and two operators of one.
 
 The machine is this module's own, since its ownership moves.
 """
@@ -312,47 +312,3 @@ def agent(machine: Machine) -> Iterator[Peer]:
             yield Peer(process, FrameReader(), [])
         finally:
             process.kill()
-
-
-# --- connections that died halfway --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("way", ["both", "to the machine", "from the machine"])
-def test_a_half_open_connection_leaves_no_second_agent_after_a_minute(
-    home: Side, machine: Machine, way: str
-) -> None:
-    wait_host(home.kubectl, NAME)
-    (before,) = wait_for(lambda: agents(machine), 30.0, "one agent serves")
-    pids = machine.main_pids()
-    began = time.monotonic()
-    cut(machine, way)
-    wait_for(lambda: agents(machine) - {before}, 60.0, "another agent was started")
-    wait_for(
-        lambda: len(agents(machine)) == 1 and before not in agents(machine),
-        60.0 - (time.monotonic() - began),
-        "one agent is left, and it is the new one",
-        lambda: sorted(agents(machine)),
-    )
-    print(f"cut {way}: one agent again after {time.monotonic() - began:.1f} s")
-    machine.run("nft", "delete", "table", "inet", "cut")
-    wait_host(home.kubectl, NAME)
-    assert machine.main_pids() == pids
-
-
-def agents(machine: Machine) -> set[int]:
-    """Give the processes of agents that serve."""
-    said = machine.run("pgrep", "-f", r"^[^ ]*python3 -I -S /var/lib/warlock/agent/", check=False)
-    return {int(pid) for pid in said.split()}
-
-
-def cut(machine: Machine, way: str) -> None:
-    """Drop the packets of the connections that are there; new ones get through."""
-    said = machine.run("ss", "-Htn", "state", "established", "sport = :22")
-    ports = {line.split()[-1].rpartition(":")[2] for line in said.splitlines()}
-    assert ports
-    rules = ["table inet cut {"]
-    for hook, field in (("input", "sport"), ("output", "dport")):
-        if way in ("both", {"input": "to the machine", "output": "from the machine"}[hook]):
-            drop = f"tcp {field} {{ {', '.join(sorted(ports))} }} drop"
-            rules.append(f"chain {hook} {{ type filter hook {hook} priority 0; {drop}; }}")
-    machine.host.run(["nft", "-f", "-"], stdin="\n".join([*rules, "}"]))
