@@ -9,6 +9,7 @@ from pathlib import Path
 
 from labkit import progress
 from labkit.errors import LabError
+from scalekit import report
 from scalekit.machine import described
 from scalekit.run import Plan, run
 
@@ -36,8 +37,10 @@ def main() -> int:
         return 130
     result = {**described(), "query": plan.query, "sizes": records}
     text = json.dumps(result, indent=1) + "\n"
+    print(report.markdown(result))
     if chosen.output:
         chosen.output.write_text(text)
+        chosen.output.with_suffix(".svg").write_text(report.chart(result))
     else:
         print(text, end="")
     return 0
@@ -53,11 +56,15 @@ def _parser() -> argparse.ArgumentParser:
         "--instances", default=10, type=int, metavar="M", help="on each host (default: 10)"
     )
     parser.add_argument("--query", action="store_true", help="count players as well")
-    parser.add_argument("--rest", type=float, default=75.0, metavar="SECONDS")
-    parser.add_argument("--idle", type=float, default=60.0, metavar="SECONDS")
-    parser.add_argument("--quick", action="store_true", help="10 hosts, no rest")
+    parser.add_argument(
+        "--rest", type=float, default=75.0, metavar="SECONDS", help="before idle is measured"
+    )
+    parser.add_argument("--idle", type=float, default=60.0, metavar="SECONDS", help="for how long")
+    parser.add_argument("--quick", action="store_true", help="10 hosts, hardly a rest")
     parser.add_argument("--keep", action="store_true", help="for the next run; hack/lab down")
-    parser.add_argument("--output", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="for the JSON; the chart goes beside it"
+    )
     parser.add_argument("--name", default="scale", help="of its lab (default: scale)")
     return parser
 

@@ -12,12 +12,13 @@ from labkit.commands import attempt
 
 
 def described() -> dict[str, object]:
-    """Give date, machine and commit."""
+    """Give date, machine and commit. load_average: of five minutes, others' work included."""
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[1],
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "kernel": platform.release(),
         "python": platform.python_version(),
