@@ -12,8 +12,8 @@ from benchkit.world import NAMESPACE, World, instance, instances, name_of
 from tests.e2e import scenes
 
 MANY = 10
-STATUSES_OF_A_START = 4
-"""Pending, starting, running, and the score that is known a moment later; some fall together."""
+STATUSES_OF_A_START = 6
+"""Pending, not running, activating, running, its process, its score; usually some fall together."""
 
 
 @pytest.fixture
