@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,7 +27,7 @@ from warlock_agent.model import (
 )
 from warlock_operator.transport.zipapp import agent_archive
 
-LAB = "agent-loop"
+LAB = f"agent-loop-{os.getpid()}"  # two runs at once would clean each other's machine
 GUID = "6c1f5a0e-5a0b-4d57-9f0e-6f6f70656e61"
 AGENT = "/var/lib/warlock-test/agent.pyz"
 PROGRAM = "/usr/local/bin/loop_game"
