@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="few trials of what is quick")
     parser.add_argument("--only", metavar="NAMES", help="some of what is below, with commas")
     parser.add_argument("--ways", metavar="NAMES", help=f"of {', '.join(titles())}; ours always")
+    parser.add_argument("--rounds", type=int, metavar="N", help="of every quick way and fleet")
+    parser.add_argument("--trials", type=int, metavar="N", help="of what is tried one by one")
     parser.add_argument("--out", type=Path, metavar="FILE", help="add the results to it, as JSON")
     parser.add_argument("--write", action="store_true", help="also into docs/performance*")
     parser.add_argument("--render", action="store_true", help="only write docs/ anew, measure not")
@@ -73,7 +75,15 @@ def _measure(chosen: argparse.Namespace) -> int:
     found = results.Results(results.about())
     ways = _ways(chosen.ways, tell)
     try:
-        around = suites.Around(chosen.name, ways, chosen.quick, _turn(chosen.lock), tell)
+        around = suites.Around(
+            chosen.name,
+            ways,
+            chosen.quick,
+            chosen.rounds,
+            chosen.trials,
+            _turn(chosen.lock),
+            tell,
+        )
         for suite in wanted:
             found.merge(suite.run(around))
             found.about["load_after"] = results.load()

@@ -13,7 +13,9 @@ import json
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from benchkit.channel import Channel
 from benchkit.ways.agent import target_of
@@ -103,6 +105,7 @@ class Audit:
     def __init__(self, file: Path) -> None:
         self._stream = file.open()
         self._stream.seek(0, 2)
+        self._half = ""
 
     def first_write(self, name: str, after: float) -> tuple[float, float]:
         """
@@ -113,8 +116,7 @@ class Audit:
         offset = time.time() - time.monotonic()
         deadline = time.monotonic() + _WAIT_SECONDS
         while time.monotonic() < deadline:
-            for line in self._stream:
-                entry = json.loads(line)
+            for entry in self._entries():
                 about = entry.get("objectRef", {})
                 mine = entry["user"].get("username") == _OPERATOR
                 if not mine or (about.get("name"), about.get("subresource")) != (name, "status"):
@@ -124,6 +126,14 @@ class Audit:
                     return came, _moment(entry["stageTimestamp"]) - offset
             time.sleep(0.02)
         raise LabError(f"no status of {name} was written")
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        """Give what is new; a line that is still being written is left for the next time."""
+        for line in self._stream:
+            self._half += line
+            if line.endswith("\n"):
+                whole, self._half = self._half, ""
+                yield json.loads(whole)
 
     def close(self) -> None:
         """Done."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchkit import cluster, hosts, machines
 from benchkit.hosts import Scene
@@ -17,11 +17,17 @@ from labkit.errors import LabError
 
 @dataclass(frozen=True)
 class Around:
-    """What all suites share. lab: its name. quick: few trials."""
+    """
+    What all suites share.
+
+    lab: its name. quick: no slow ways, few trials. rounds, trials: None for the usual number.
+    """
 
     lab: str
     ways: Sequence[Way]
     quick: bool
+    rounds: int | None
+    trials: int | None
     turn: Turn
     tell: progress.Callback
 
@@ -54,7 +60,8 @@ def _hosts(scene: Scene) -> Suite:
         made = lab.up(around.lab, hosts=scene.machines, progress_to=around.tell)
         found = list(made.hosts.values())
         machines.prepare(found)
-        now = Scene(scene.servers, scene.machines, 2, 1) if around.quick else scene
+        rounds = around.rounds or (2 if around.quick else scene.rounds)
+        now = replace(scene, rounds=rounds, slow_rounds=min(scene.slow_rounds, rounds))
         # --quick: a round of Ansible's takes longer than everything else.
         ways = [way for way in around.ways if not (around.quick and way.slow)]
         with progress.step(
@@ -88,7 +95,7 @@ def _cluster(name: str, title: str, count: int, quick: bool, measure: Measure) -
 
 def _fleet(count: int, hosts: int, rounds: int) -> Suite:
     def measure(world: World, around: Around, step: progress.Step) -> list[Sample]:
-        rounds_now = 1 if around.quick else rounds
+        rounds_now = around.rounds or (1 if around.quick else rounds)
         return cluster.fleet(world, world.hosts[:hosts], count, rounds_now, around.turn, step)
 
     each = "each of " if hosts > 1 else ""
@@ -97,7 +104,7 @@ def _fleet(count: int, hosts: int, rounds: int) -> Suite:
 
 
 def _trials(around: Around, usual: int) -> int:
-    return max(2, usual // 10) if around.quick else usual
+    return around.trials or (max(2, usual // 10) if around.quick else usual)
 
 
 def _active(world: World, around: Around, step: progress.Step) -> list[Sample]:
