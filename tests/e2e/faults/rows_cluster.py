@@ -146,7 +146,7 @@ ROWS: tuple[Row, ...] = (
         ),
         cured=acts.NOTHING,
         healed=_ended_and_back,
-        heals_seconds=30,
+        heals_seconds=45,
         after=_without_front,
         starts=(1, 1),
     ),

@@ -105,7 +105,7 @@ ROWS: tuple[Row, ...] = (
         ),
         unharmed=lambda stage: acts.edit_arrived(stage) and stage.unharmed(),
         cured=Act("a good line", _straight),
-        heals_seconds=6,
+        heals_seconds=15,
         after=lambda stage: _UNDROP.do(stage),
         starts=(1, 1),
         seen_seconds=60,

@@ -59,7 +59,7 @@ ROWS: tuple[Row, ...] = (
         made=Act("SIGSTOP until the agents have given up", _stop_process),
         cured=Act("SIGCONT", lambda stage: stage.operator.resume()),
         healed=healthy_agents,
-        heals_seconds=20,
+        heals_seconds=30,
         after=anew,
     ),
 )

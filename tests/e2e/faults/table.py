@@ -8,10 +8,15 @@ from tests.e2e.faults.acts import EXTRA
 from tests.e2e.faults.row import ARENA, HOST, Measured, Row
 
 MARK = "<!-- measured: below this line a run writes -->"
-_HEAD = (
-    "| fault | how it is made | what the status says meanwhile | cure | healed after | limit |",
-    "| --- | --- | --- | --- | --- | --- |",
+_COLUMNS = (
+    "fault",
+    "how it is made",
+    "what the status says meanwhile",
+    "cure",
+    "healed after",
+    "limit",
 )
+_HEAD = (f"| {' | '.join(_COLUMNS)} |", f"|{' --- |' * len(_COLUMNS)}")
 
 
 def markdown(
@@ -21,17 +26,18 @@ def markdown(
     Give a table a section.
 
     Args:
-        measured: by the row's id; a row that this run did not walk keeps its line.
+        measured: by the row's id; a row that this run did not walk keeps its time.
         before: the tables of the run before.
     """
-    known = {line.split(" | ")[0]: line for line in before.splitlines() if line.startswith("| ")}
+    cells = [line.split(" | ") for line in before.splitlines() if line.startswith("| ")]
+    times = {each[0].removeprefix("| "): each[-2] for each in cells if len(each) == len(_COLUMNS)}
     lines: list[str] = []
     for title, rows in sections.items():
         told = [
-            _line(measured[row.id]) if row.id in measured else known.get(f"| {row.name}", "")
+            _line(row, _time(measured[row.id]) if row.id in measured else times.get(row.name, ""))
             for row in rows
         ]
-        lines += [f"## {title}", "", *_HEAD, *filter(None, told), ""]
+        lines += [f"## {title}", "", *_HEAD, *told, ""]
     return "\n".join(lines)
 
 
@@ -41,9 +47,11 @@ def settings(chosen: Mapping[str, str]) -> str:
     return f"Measured with these settings, and otherwise the defaults:\n\n```\n{said}\n```\n\n"
 
 
-def _line(measured: Measured) -> str:
-    row = measured.row
-    healed = f"{measured.healed_seconds:.1f} s" if measured.failure is None else "not"
+def _time(measured: Measured) -> str:
+    return f"{measured.healed_seconds:.1f} s" if measured.failure is None else "not"
+
+
+def _line(row: Row, healed: str) -> str:
     cells = (
         row.name,
         row.made.text,
@@ -52,7 +60,7 @@ def _line(measured: Measured) -> str:
         healed,
         f"{row.heals_seconds:g} s",
     )
-    return "| " + " | ".join(cells) + " |"
+    return f"| {' | '.join(cells)} |"
 
 
 _WHOSE = {HOST: "GameHost ", ARENA: "", EXTRA: "the new instance "}
