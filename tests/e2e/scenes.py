@@ -13,7 +13,7 @@ from labkit.lab import Lab
 from tests.e2e.world import Machine, Namespace, Object, wait_for
 
 LEDGER = "/var/lib/warlock/ledger"
-_ACCOUNT = f"system:serviceaccount:{account.NAMESPACE}:{account.NAME}"
+ACCOUNT = f"system:serviceaccount:{account.NAMESPACE}:{account.NAME}"
 _READS = ("get", "list", "watch")
 
 
@@ -29,7 +29,7 @@ def requests_of_operator(lab: Lab, begin: int) -> list[Object]:
     with lab.cluster.audit_log.open() as stream:
         stream.seek(begin)
         entries = [json.loads(line) for line in stream if line.endswith("\n")]
-    return [each for each in entries if each["user"].get("username") == _ACCOUNT]
+    return [each for each in entries if each["user"].get("username") == ACCOUNT]
 
 
 _TAKEN: list[tuple[str, str]] = []

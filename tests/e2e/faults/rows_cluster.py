@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from functools import partial
 
 from labkit.cluster import Cluster
+from tests.e2e import scenes
 from tests.e2e.faults import acts
 from tests.e2e.faults.front import Front
 from tests.e2e.faults.row import Act, Row
@@ -97,6 +99,8 @@ def _take_rights(stage: Stage) -> None:
     found = stage.kubectl.get("clusterrolebinding", BINDING)
     found["metadata"] = {"name": BINDING, "labels": found["metadata"].get("labels", {})}
     stage.notes["binding"] = found
+    stage.notes["taken"] = ExitStack()
+    stage.notes["taken"].enter_context(scenes.rights_taken())
     stage.kubectl("delete", "clusterrolebinding", BINDING)
     acts.EDIT.do(stage)
     # What it watches goes on; what it writes is refused, and it may end by that.
@@ -109,6 +113,9 @@ def _felt(stage: Stage) -> bool:
 
 def _give_rights(stage: Stage) -> None:
     stage.kubectl("create", "-f", "-", stdin=json.dumps(stage.notes["binding"]))
+    asked = ("auth", "can-i", f"--as={scenes.ACCOUNT}", "patch", "gameinstances.warlock.dev", "-A")
+    stage.until(lambda: stage.kubectl.attempt(*asked).returncode == 0, 30.0, "the rights count")
+    stage.notes["taken"].close()
 
 
 ROWS: tuple[Row, ...] = (
