@@ -32,8 +32,8 @@ from warlock_operator.reconcile.fleet import Fleet
 from warlock_operator.reconcile.gate import Gate
 from warlock_operator.reconcile.prober import Prober
 from warlock_operator.reconcile.publisher import Publisher
+from warlock_operator.reconcile.surroundings import Leader, Surroundings
 from warlock_operator.reconcile.turns import Turns
-from warlock_operator.reconcile.worker import Leader, Surroundings
 from warlock_operator.settings import Settings
 from warlock_operator.transport.fixture import FixtureLinks
 from warlock_operator.transport.link import LinkFactory

@@ -24,7 +24,8 @@ from warlock_operator.core.status import homeless_status
 from warlock_operator.errors import OperatorError
 from warlock_operator.reconcile.predicate import matters
 from warlock_operator.reconcile.sight import utc_now
-from warlock_operator.reconcile.worker import HostWorker, Surroundings
+from warlock_operator.reconcile.surroundings import Surroundings
+from warlock_operator.reconcile.worker import HostWorker
 
 log = logging.getLogger(__name__)
 

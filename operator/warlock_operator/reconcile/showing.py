@@ -1,0 +1,126 @@
+"""
+What one host and its instances show: statuses and events, made of what was decided and heard.
+
+Called by the worker whenever either is new. Nothing here waits.
+"""
+
+from __future__ import annotations
+
+from warlock_agent import names
+from warlock_agent.model import StepResult
+from warlock_operator.api.v1alpha1.instancestatus import Metrics
+from warlock_operator.core.desired import HostDecision, Verdict, key_of
+from warlock_operator.core.events import drift_events
+from warlock_operator.core.hoststatus import host_status
+from warlock_operator.core.inventory import HostItem
+from warlock_operator.core.status import Measured, status_of
+from warlock_operator.errors import TerminalError
+from warlock_operator.reconcile.counting import PlayerPoll
+from warlock_operator.reconcile.sight import Sight, utc_now
+from warlock_operator.reconcile.surroundings import Surroundings
+from warlock_operator.transport.link import HostLink
+
+
+class Showing:
+    """Of one host, and of the instances that mean it."""
+
+    def __init__(self, name: str, around: Surroundings, sight: Sight) -> None:
+        """name: of the GameHost."""
+        self._name = name
+        self._around = around
+        self._sight = sight
+        self._decision: HostDecision | None = None
+        self._players = PlayerPoll(around.queries, around.settings, self.instance)
+
+    def decided(self, decision: HostDecision) -> None:
+        """Take what is to become of the host from now on; shows nothing yet."""
+        self._decision = decision
+
+    def everything(self, link: HostLink | None) -> None:
+        """Show what is known of the host and of all its instances."""
+        item = self._around.inventory.host(self._name)
+        if item is None or self._decision is None:
+            return
+        self._players.follow(self._decision, self._sight.view, item, link)
+        for verdict in self._decision.verdicts.values():
+            self._verdict(item, verdict)
+        self._host(item)
+
+    def instance(self, uid: str) -> None:
+        """Show one instance."""
+        item = self._around.inventory.host(self._name)
+        verdict = self._decision.verdicts.get(uid) if self._decision else None
+        if item is not None and verdict is not None:
+            self._verdict(item, verdict)
+
+    def _verdict(self, host: HostItem, verdict: Verdict) -> None:
+        publisher = self._around.publisher
+        shown = publisher.shown(verdict.item)
+        if self._still_holds(shown, verdict):
+            return
+        measured = Measured(
+            self._players.of(verdict.item.uid, shown.players if shown else None),
+            self._metrics(verdict) or (shown.metrics if shown else None),
+        )
+        address = host.object.spec.address if host.object else ""
+        publisher.publish(
+            verdict.item,
+            status_of(verdict, self._sight.view, address, measured, shown, utc_now()),
+        )
+
+    def measured(self) -> None:
+        """
+        Show new numbers, and nothing else: no decision reads them.
+
+        A thousand hosts sample all the time, and a whole status costs ten times as much.
+        """
+        decision = self._decision
+        for verdict in decision.verdicts.values() if decision is not None else ():
+            metrics = self._metrics(verdict)
+            if metrics is not None and not self._around.publisher.measured(verdict.item, metrics):
+                self.instance(verdict.item.uid)
+
+    def _metrics(self, verdict: Verdict) -> Metrics | None:
+        """What the main unit uses; None before its first sample."""
+        if verdict.instance is None or verdict.game is None:
+            return None
+        main = verdict.game.spec.services[0].name
+        return self._sight.metrics.get(names.unit_name(main, verdict.instance.instance_id))
+
+    def _still_holds(self, shown: object, verdict: Verdict) -> bool:
+        """
+        Whether a status of an earlier process counts until the host has answered.
+
+        A restart of the operator is no news about the machines: overwriting what stands there
+        with "not visited yet" would be a lie of its own, and a write an instance.
+        """
+        view = self._sight.view
+        generation = getattr(shown, "observed_generation", 0)
+        return (
+            not view.visited
+            and not view.out_of_sight
+            and not isinstance(view.error, TerminalError)
+            and bool(getattr(shown, "conditions", ()))
+            and generation == verdict.item.meta.generation
+            and not verdict.item.meta.deleting
+        )
+
+    def _host(self, item: HostItem) -> None:
+        assert self._decision is not None
+        publisher = self._around.publisher
+        shown = publisher.shown(item)
+        view = self._sight.view
+        settled = bool(getattr(shown, "conditions", ()))
+        if not view.visited and view.error is None and settled:
+            return
+        orphans = self._decision.orphans.known
+        desired = len(self._decision.verdicts)
+        publisher.publish(item, host_status(item, view, desired, orphans, shown, utc_now()))
+
+    def drift(self, results: tuple[StepResult, ...]) -> None:
+        """Tell what people had changed on the machine, and was put back."""
+        assert self._decision is not None
+        items = {key_of(v.item): v.item for v in self._decision.verdicts.values()}
+        for key, told in drift_events(results):
+            if key in items:
+                self._around.publisher.tell(items[key], told)
