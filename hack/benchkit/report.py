@@ -32,7 +32,8 @@ def blocks(results: Results, titles: Mapping[str, str]) -> dict[str, str]:
         "cluster": "\n".join(
             tables.latency_table((s for s in results.samples if s.scene == scene), scene)
             for scene in latencies
-        ),
+        )
+        or "Not measured in this run.\n",
     }
 
 
