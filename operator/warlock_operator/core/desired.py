@@ -6,7 +6,7 @@ an instance that means the host                      list      its status
 ===================================================  ========  ===========================
 is being deleted and holds our finalizer             remove    Deleting
 is being deleted; paused, or its host is ambiguous   keep      Deleting, waits
-is paused                                            keep      Paused
+is paused, or its host is                            keep      Paused
 fails a check (:mod:`admit`) or loses a claim        keep      Stalled, with the reason
 is new to a host that takes none                     --        Stalled, with the reason
 otherwise                                            converge
@@ -158,7 +158,8 @@ class _Decider:
             self._lower(winner, numbers)
         named = self._message()
         found = orphans(self.inventory, self.item, self.ledger, named)
-        remove = sorted((*named.remove, *found.removals()), key=lambda r: (r.key, r.uid))
+        unwanted = () if self.item.meta.paused else found.removals()
+        remove = sorted((*named.remove, *unwanted), key=lambda r: (r.key, r.uid))
         return HostDecision(replace(named, remove=tuple(remove)), self.verdicts, found)
 
     # --- each by itself -----------------------------------------------------------
@@ -167,7 +168,7 @@ class _Decider:
         if item.meta.deleting:
             self.verdicts[item.uid] = self._deletion(item)
             return
-        if item.meta.paused:
+        if self._is_paused(item):
             self.verdicts[item.uid] = Verdict(item, paused=True)
             return
         try:
@@ -175,8 +176,11 @@ class _Decider:
         except OperatorError as error:
             self.verdicts[item.uid] = Verdict(item, error=error)
 
+    def _is_paused(self, item: InstanceItem) -> bool:
+        return item.meta.paused or self.item.meta.paused
+
     def _deletion(self, item: InstanceItem) -> Verdict:
-        if item.meta.paused:
+        if self._is_paused(item):
             return Verdict(item, paused=True)
         try:
             admit.host_of(self.inventory, item)

@@ -92,6 +92,10 @@ def _host_facts(item: HostItem, view: HostView, desired: int) -> dict[ConditionT
             stalled = (TRUE, error.reason, str(error))
     if item.meta.deleting:
         ready = (FALSE, Reason.DELETING, host_waits_for(item, desired, error))
+    if item.meta.paused:
+        waits = "its deletion waits and " if item.meta.deleting else ""
+        text = f"{waits}nothing on it is touched while the warlock.dev/paused annotation is set"
+        ready = (FALSE, Reason.PAUSED, text)
     return {
         ConditionType.READY: ready,
         ConditionType.REACHABLE: reachable,

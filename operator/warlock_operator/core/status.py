@@ -223,9 +223,7 @@ class _Teller:
         if not self.item.meta.deleting:
             return None
         if self.verdict.paused:
-            text = (
-                "deletion waits, since the warlock.dev/paused annotation is set; remove it to go on"
-            )
+            text = f"deletion waits, since {self._pause()}; remove that to go on"
             return _Judgement(FALSE, True, False, Reason.PAUSED, text, InstanceState.DELETING)
         waits = waits_for(self.verdict, self.view, self.previous.last_seen)
         if waits is not None:
@@ -234,10 +232,14 @@ class _Teller:
         text = f"the unit is stopped and what registers it is removed{path}"
         return _Judgement(FALSE, True, False, Reason.DELETING, text, InstanceState.DELETING)
 
+    def _pause(self) -> str:
+        where = "it" if self.item.meta.paused else f"GameHost {self.item.text('host')}"
+        return f"the warlock.dev/paused annotation is set on {where}"
+
     def _judge_verdict(self, running: Running | None) -> _Judgement | None:
         state = self._plain_state(running)
         if self.verdict.paused:
-            text = "nothing of it is touched while the warlock.dev/paused annotation is set"
+            text = f"nothing of it is touched, since {self._pause()}"
             return _Judgement(FALSE, False, False, Reason.PAUSED, text, state)
         error = self.verdict.error
         if error is None:

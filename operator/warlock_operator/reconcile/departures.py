@@ -51,7 +51,8 @@ class Departures:
         await self._force_deletions(decision)
         if now is None or not now.meta.deleting:
             return False
-        if self._around.inventory.instances_on(now) and not now.meta.force_delete:
+        waits = now.meta.paused or bool(self._around.inventory.instances_on(now))
+        if waits and not now.meta.force_delete:
             return False
         observed = self._sight.view.observed
         left = [entry.path for entry in observed.ledger.instances]

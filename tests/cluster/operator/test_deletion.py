@@ -146,3 +146,29 @@ async def test_by_force_a_host_goes_at_once_while_it_is_being_waited_for(cluster
     assert "force-delete" in condition["message"]
     await cluster.edit(GAME_INSTANCE, "a", FORCE)
     await gone(cluster)
+
+
+async def test_on_a_paused_host_nothing_happens_before_it_is_taken_up_again(
+    cluster: Cluster,
+) -> None:
+    await cluster.furnish()
+    await cluster.instance("a")
+    await cluster.start()
+    await cluster.wait_ready("a")
+    pids, pause = cluster.pids(), {"warlock.dev/paused": "true"}
+    await cluster.edit(GAME_HOST, "host-a", {"metadata": {"annotations": pause}})
+    await cluster.wait_condition("Ready", "False", "Paused", "host-a", GAME_HOST)
+    said = await cluster.wait_condition("Ready", "False", "Paused", "a")
+    assert "GameHost host-a" in said["message"]
+    changes = cluster.machine.changes
+    await cluster.edit(GAME_INSTANCE, "a", {"spec": {"state": "Stopped"}})
+    await cluster.delete(GAME_INSTANCE, "a")
+    await cluster.delete(GAME_HOST, "host-a")
+    said = await cluster.wait_condition("Reconciling", "True", "Paused", "a")
+    assert "deletion waits" in said["message"]
+    assert (cluster.pids(), cluster.machine.changes) == (pids, changes)
+    goes_on = {"warlock.dev/paused": None}
+    await cluster.edit(GAME_HOST, "host-a", {"metadata": {"annotations": goes_on}})
+    await cluster.gone("a")
+    await cluster.gone("host-a", GAME_HOST)
+    assert cluster.pids() == {}

@@ -172,3 +172,21 @@ def test_an_annotation_can_not_spoil_the_message_for_a_host(value: str) -> None:
     assert len(token) <= 64
     assert token not in (request_of(value + "a"), "")
     assert request_of("2026-01-01T00:00:00Z") == "2026-01-01T00:00:00Z"
+
+
+@given(scenes())
+def test_a_paused_host_is_sent_nothing_but_what_to_keep(scene: tuple[World, Ledger]) -> None:
+    world, ledger = scene
+    entry = next(iter(ledger.instances), None)
+    asked = f"{entry.key}/{entry.uid}" if entry else "x"
+    for kind, raw in world:
+        if kind is Kind.GAME_HOST:
+            raw["metadata"]["annotations"] = {
+                "warlock.dev/paused": "true",
+                "warlock.dev/remove-orphan": asked,
+            }
+    made = decide(world, ledger)
+    assert made.desired.converge == ()
+    assert made.desired.remove == ()
+    assert {key_of(v.item) for v in made.verdicts.values()} == {k.key for k in made.desired.keep}
+    assert all(v.paused for v in made.verdicts.values())
