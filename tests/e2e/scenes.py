@@ -65,15 +65,23 @@ def denied_to_operator(entries: Iterable[Object]) -> list[str]:
 
 @contextmanager
 def writes_of_operator(lab: Lab) -> Iterator[list[str]]:
-    """Fill a list with what the operator wrote meanwhile: verb and address; not its own Lease."""
+    """
+    Fill a list with what the operator wrote meanwhile: verb and address; not its own Lease.
+
+    What the apiserver did not take (another write had come between) has ``refused`` before it.
+    """
     begin, found = audit_position(lab), list[str]()
     yield found
     found += [
-        f"{each['verb']} {each['requestURI']}"
+        f"{'refused ' if _refused(each) else ''}{each['verb']} {each['requestURI']}"
         for each in requests_of_operator(lab, begin)
         if each["verb"] not in _READS
         and each.get("objectRef", {}).get("resource") not in ("leases", "selfsubjectreviews")
     ]
+
+
+def _refused(entry: Object) -> bool:
+    return bool(entry.get("responseStatus", {}).get("code", 0) >= 400)
 
 
 def ledger_text(machine: Machine) -> str:

@@ -165,6 +165,8 @@ def test_a_deletion_in_the_refused_cluster_takes_nothing_and_can_be_let_go(
     twin = Namespace(home.namespace.name, rival.kubectl)
     twin.instance("arena", NAME)
     twin.wait_stalled("arena", REFUSED)
+    # Without it there is nothing to wait for: not a byte has been sent.
+    twin.wait("arena", lambda found: found["metadata"].get("finalizers"), "it is held")
     twin.delete("arena", wait_seconds=0)
     waiting = twin.wait("arena", lambda found: reason(found) == REFUSED, "it waits")
     assert "force-delete" in condition(waiting, "Ready")["message"]
