@@ -4,6 +4,7 @@ Prometheus metrics, read from the parts' own counters when asked. Labels are bou
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -54,6 +55,11 @@ class OperatorCollector(Collector):
         dropped = CounterMetricFamily("warlock_events_dropped", "Events that were not posted.")
         dropped.add_metric([], float(self._events.dropped))
         yield dropped
+        yield GaugeMetricFamily(
+            "warlock_tasks",
+            "Tasks of the event loop that have not ended.",
+            len(asyncio.all_tasks()),
+        )
 
 
 def exposition(collector: OperatorCollector) -> Callable[[], bytes]:
