@@ -1,6 +1,6 @@
 # Every target is a script in hack/, which can be called without make as well.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check bench scale generate lock lab-up lab-down lab-status clean
+.PHONY: help demo demo-down test check bench scale soak generate lock lab-up lab-down lab-status clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ check: ## format, lint, types, imports, generated files, unit tests
 
 scale: ## what 100 to 1,000 simulated hosts cost the operator (half an hour)
 	@hack/scale
+
+soak: ## an hour of random changes and faults over four machines: hack/soak --help
+	@hack/soak
 
 generate: ## write crds/ and docs/api.md from the models
 	@hack/venv && hack/generate
