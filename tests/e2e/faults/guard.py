@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import Counter
 from pathlib import Path
 from typing import Self
 
 from labkit.cgroups import Group
+from soakkit.harm import in_ledger, is_whole, managed
 from tests.e2e.faults.stage import ARENA, NEIGHBOUR, SAVE, Stage
 from tests.e2e.world import GUID, SERVICE
 from warlock_agent import ledger, names
@@ -97,21 +97,14 @@ class Guard:
         harm: list[str] = []
         for path in _managed(self._stage.arena_id):
             data = _read(root, path)
-            if data is not None and not _is_whole(path, data):
+            if data is not None and not is_whole(path, data):
                 harm.append(f"{path} is half-written: {data!r}")
         return harm
 
     def _ports(self, root: Path) -> list[str]:
         """Check the ledger: it can be read whole, and gives no port twice."""
         data = _read(root, _LEDGER)
-        if data is None:
-            return []
-        try:
-            entries = ledger.decode(data).instances
-        except ValueError as error:
-            return [f"the ledger is half-written: {error}"]
-        given = Counter((port.protocol, port.number) for each in entries for port in each.ports)
-        return [f"port {slot} is given {count} times" for slot, count in given.items() if count > 1]
+        return [] if data is None else in_ledger(data)
 
     # --- the machine from outside -------------------------------------------------
 
@@ -132,21 +125,7 @@ class Guard:
 
 
 def _managed(instance_id: str) -> tuple[str, ...]:
-    return (
-        names.template_path(SERVICE),
-        names.drop_in_path(SERVICE, instance_id),
-        names.env_path(GUID, instance_id),
-        names.registration_path(GUID, instance_id),
-    )
-
-
-def _is_whole(path: str, data: bytes) -> bool:
-    """Whether a managed file ends as its kind does."""
-    if path.endswith(".app"):
-        return data.startswith(b"/") and not data.endswith(b"/")
-    if path.endswith(".env"):
-        return b'\nWARLOCK_PATH="/' in data and data.endswith(b'"\n')
-    return data.startswith(names.MARKER.encode()) and data.endswith(b"\n")
+    return managed(GUID, SERVICE, instance_id)
 
 
 def _read(root: Path, path: str) -> bytes | None:

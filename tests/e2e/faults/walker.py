@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from functools import partial
-from pathlib import Path
 
+from soakkit.harm import tracebacks
 from tests.e2e import scenes
 from tests.e2e.faults.guard import Guard
 from tests.e2e.faults.row import Measured, Row, Says
@@ -85,22 +84,6 @@ def _leave(row: Row, stage: Stage) -> None:
                 act(stage)
         except Exception as error:
             print(f"{row.name}: its cause could not be taken away: {error}")
-
-
-def tracebacks(log: Path, begin: int) -> list[str]:
-    """Give what the operator's log has of exceptions, from the position *begin* on."""
-    with log.open(errors="replace") as stream:
-        stream.seek(begin)
-        return [line.strip()[:2000] for line in stream if _is_traceback(line)]
-
-
-def _is_traceback(line: str) -> bool:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return line.startswith("Traceback")
-    # kopf says what it gives up by with a traceback of its own tasks, which have no frame of ours.
-    return isinstance(record, dict) and "/warlock_operator/" in record.get("exception", "")
 
 
 def healthy_agents(stage: Stage) -> bool:
