@@ -9,7 +9,8 @@ from pathlib import Path
 from labkit import lab, machine, progress
 from labkit.errors import LabError
 from soakkit import report
-from soakkit.run import Outcome, Plan, run
+from soakkit.outcome import Outcome, Plan
+from soakkit.run import run
 
 _ABOUT = """\
 Weather over a real operator and real machines of a lab that is made for it and taken down again:
@@ -44,6 +45,8 @@ def main() -> int:
     print(report.text(outcome), end="")
     if chosen.output:
         chosen.output.write_text(report.plain(outcome))
+    if chosen.write:
+        report.write(outcome)
     return 1 if outcome.wrong else 0
 
 
@@ -75,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--forecast", action="store_true", help="show what would happen, and end")
     parser.add_argument("--output", type=Path, metavar="FILE", help="every sample, as JSON")
+    parser.add_argument("--write", action="store_true", help="the table into docs/soak.md")
     parser.add_argument("--name", default="soak", help="of the lab (default: soak)")
     parser.add_argument("--keep", action="store_true", help="leave the lab")
     return parser

@@ -7,9 +7,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from soakkit.acts import DO, UNDO, World
+from soakkit.acts import DO, UNDO
 from soakkit.causes import Causes
 from soakkit.weather import Weather
+from soakkit.world import World
 
 _TICK_SECONDS = 1.0
 

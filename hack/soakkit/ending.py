@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from benchkit.watching import condition, ready
 from labkit.host import Host
 from soakkit import harm
-from soakkit.acts import World
 from soakkit.api import PREFIX
 from soakkit.objects import GUID, INSTANCES, SERVICE, Object, Wish
+from soakkit.world import World
 from warlock_agent import ledger, names
 
 _ASK = r"""

@@ -12,8 +12,8 @@ from typing import Self
 
 from labkit.errors import LabError
 from scalekit import proc
-from soakkit.acts import World
 from soakkit.slopes import Point
+from soakkit.world import World
 
 EVERY_SECONDS = 2.0
 _SSH_PORT = 22

@@ -6,8 +6,22 @@ import json
 from collections import Counter
 from typing import Any
 
-from soakkit.run import CONVERGE_SECONDS, Outcome
+from labkit import paths
+from scalekit.machine import described
+from soakkit.outcome import Outcome
+from soakkit.run import CONVERGE_SECONDS
 from soakkit.slopes import Trend, trend
+
+PAGE = paths.REPOSITORY / "docs" / "soak.md"
+MARK = "<!-- measured: below this line a run writes -->"
+
+
+def write(outcome: Outcome) -> None:
+    """Replace what stands below the mark in ``docs/soak.md`` by this run."""
+    kept, mark, _ = PAGE.read_text().partition(MARK)
+    about = described()
+    where = f"{about['date']}, commit {about['commit']}, {about['cores']} cores of {about['cpu']}."
+    PAGE.write_text(f"{kept}{mark}\n\n{where}\n\n{text(outcome)}")
 
 
 def replay(outcome: Outcome) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 
 from benchkit.world import game_host
 from demokit import demo
@@ -17,15 +17,14 @@ from labkit.errors import LabError
 from labkit.host import Host
 from labkit.lab import Lab
 from soakkit import ending, harm
-from soakkit.acts import World
 from soakkit.api import Api
 from soakkit.causes import Causes
 from soakkit.driver import Driver
 from soakkit.guard import Guard
-from soakkit.meter import COUNTS, Meter
+from soakkit.meter import COUNTS, EVERY_SECONDS, Meter
 from soakkit.objects import GAME, NAMESPACE, SAVE, Wish, namespace
-from soakkit.slopes import Point
-from soakkit.weather import KINDS, Kind, Weather, forecast
+from soakkit.outcome import Outcome, Plan
+from soakkit.world import World
 
 SETTINGS = {
     # An operator that was killed leaves a Lease that runs out: with the default, 15 s of nobody.
@@ -38,38 +37,11 @@ SETTINGS = {
 """The rest is what a Deployment has."""
 CONVERGE_SECONDS = 60.0
 _START_SECONDS = 180.0
+_CALM_SECONDS = 30.0
+_CALM_LOOKS = 5  # kopf keeps a task for an object for five seconds more
 _POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to run. every_seconds: the mean time between two things that happen."""
-
-    seed: int
-    seconds: float
-    hosts: int
-    per_host: int
-    every_seconds: float
-    kinds: Sequence[Kind] = KINDS
-
-    def forecast(self) -> list[Weather]:
-        """Give what will happen."""
-        where = (self.hosts, self.per_host)
-        return forecast(self.seed, self.seconds, *where, self.every_seconds, self.kinds)
-
-
-@dataclass
-class Outcome:
-    """What came of it. wrong: empty where all went well."""
-
-    plan: Plan
-    happened: list[Weather] = field(default_factory=list)
-    converged_seconds: float | None = None
-    idle: dict[str, float] = field(default_factory=dict)
-    after: dict[str, float] = field(default_factory=dict)
-    series: dict[str, list[Point]] = field(default_factory=dict)
-    ended: int = 0
-    wrong: list[str] = field(default_factory=list)
+# What may be open beside the idle number at one moment: a request to the API server, a probe.
+_SLACK = {"operator open files": 6, "operator threads": 4, "operator tasks": 12}
 
 
 def run(plan: Plan, made: Lab, hosts: list[Host], tell: progress.Callback) -> Outcome:
@@ -98,6 +70,7 @@ def _declare(world: World, made: Lab, kubectl: Kubectl, tell: progress.Callback)
         for wish in world.wishes:
             world.create(wish)
         _settle(world, _START_SECONDS, step.update)
+        step.detail = "all Ready"
         for wish in world.wishes:
             world.hosts[wish.host].run(["sh", "-c", f"echo 'never lost' > {wish.path}/{SAVE}"])
 
@@ -107,7 +80,9 @@ def _storm(plan: Plan, world: World, tell: progress.Callback) -> Outcome:
     causes = Causes(plan.per_host)
     driver = Driver(world, causes)
     meter = Meter(world)
-    outcome.idle = meter.now()
+    with progress.step("idle", tell) as step:
+        outcome.idle = _calm(meter)
+        step.detail = ", ".join(f"{name} {outcome.idle.get(name, 0):g}" for name in COUNTS)
     log_begin = world.operator.log.stat().st_size
     with ExitStack() as stack:
         guards = [
@@ -120,14 +95,14 @@ def _storm(plan: Plan, world: World, tell: progress.Callback) -> Outcome:
             step.detail = f"{len(driver.done)} things happened"
         with progress.step("all as declared again", tell) as step:
             outcome.converged_seconds = _converge(world, outcome, step)
-    outcome.after = meter.now()
+    with progress.step("what is open goes back", tell):
+        outcome.wrong += _gone_back(meter, outcome)
     outcome.series = dict(meter.series)
     outcome.happened = sorted(driver.done, key=lambda each: each.number)
     outcome.ended = sum(sum(guard.ended.values()) for guard in guards)
     outcome.wrong += driver.failures
     outcome.wrong += [what for guard in guards for what in guard.harm]
     outcome.wrong += harm.tracebacks(world.operator.log, log_begin)
-    outcome.wrong += _grown(outcome)
     return outcome
 
 
@@ -153,6 +128,7 @@ def _converge(world: World, outcome: Outcome, step: progress.Step) -> float | No
     began = time.monotonic()
     try:
         _settle(world, CONVERGE_SECONDS, step.update, on_machines=True)
+        step.detail = "objects and machines"
     except LabError as error:
         outcome.wrong.append(str(error))
         return None
@@ -175,20 +151,32 @@ def _settle(
         time.sleep(_POLL_SECONDS)
 
 
-# What may be open beside the idle number at one moment: a request to the API server, a probe.
-_SLACK = {
-    "operator open files": 6, "operator threads": 4, "operator tasks": 12,
-}  # fmt: skip
+def _calm(meter: Meter) -> dict[str, float]:
+    """Look until some looks in a row have the same counts: what the first passes opened is gone."""
+    deadline = time.monotonic() + _CALM_SECONDS
+    before, same = meter.now(), 1
+    while same < _CALM_LOOKS and time.monotonic() < deadline:
+        time.sleep(EVERY_SECONDS)
+        now = meter.now()
+        same = same + 1 if all(now.get(name) == before.get(name) for name in COUNTS) else 1
+        before = now
+    return before
 
 
-def _grown(outcome: Outcome) -> list[str]:
-    """Say what has not come back to what it was before the weather: counts alone."""
-    said: list[str] = []
-    for name in COUNTS:
-        before, now = outcome.idle.get(name), outcome.after.get(name)
-        if before is not None and now is not None and now > before + _SLACK.get(name, 0):
-            said.append(f"{name}: {now:g} after it, {before:g} before")
-    return said
+def _gone_back(meter: Meter, outcome: Outcome) -> list[str]:
+    """Look until every count is what it was before the weather; say which is not in time."""
+    deadline = time.monotonic() + _CALM_SECONDS
+    while True:
+        outcome.after = meter.now()
+        said = [
+            f"{name}: {outcome.after.get(name)} after it, {before:g} before"
+            for name, before in outcome.idle.items()
+            if name in COUNTS
+            and not outcome.after.get(name, math.inf) <= before + _SLACK.get(name, 0)
+        ]
+        if not said or time.monotonic() > deadline:
+            return said
+        time.sleep(EVERY_SECONDS)
 
 
 def _clear(world: World, kubectl: Kubectl) -> None:
