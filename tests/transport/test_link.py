@@ -185,6 +185,15 @@ async def test_a_killed_agent_is_a_lost_link(host: Host) -> None:
     await host.opened()  # the next link is a new one
 
 
+async def test_a_lost_link_leaves_no_connection_behind(host: Host) -> None:
+    await host.opened()
+    (connection,) = host.sshd.connections
+    host.sshd.kill_agents()
+    async with asyncio.timeout(5):
+        await host.ends.lost.get()
+        await connection.wait_closed()  # nobody has called the link's close
+
+
 async def test_a_question_is_failed_by_the_loss_of_its_link(host: Host, tmp_path: Path) -> None:
     odd(host, tmp_path, "pass")
     link = await host.opened()

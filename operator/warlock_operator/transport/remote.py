@@ -62,6 +62,10 @@ class Remote(Protocol):
         """Hand bytes to its standard input without waiting. Raises: HostUnreachable."""
         ...
 
+    def drop(self) -> None:
+        """End command and connection at once, without a goodbye; never raises."""
+        ...
+
     async def close(self) -> None:
         """End command and connection within a bounded time; never raises."""
         ...
@@ -158,6 +162,12 @@ class RemoteLink:
         if self._remote is not None:
             await self._remote.close()
 
+    def _ended(self, error: OperatorError) -> None:
+        """Let go of the connection too: it may be whole, and nobody can use it any more."""
+        if self._remote is not None:
+            self._remote.drop()
+        self._on_lost(error)
+
     @property
     def _agent(self) -> Conversation:
         if self._conversation is None:
@@ -181,7 +191,7 @@ class RemoteLink:
             self._settings,
             self._counters,
             self._on_frame,
-            self._on_lost,
+            self._ended,
         )
         greeting = loader.Greeting(marker, self._settings.noise_bytes)
         starting = _Starting(self._target, greeting, conversation, self._counters)

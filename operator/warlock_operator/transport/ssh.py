@@ -135,6 +135,10 @@ class SshRemote:
             raise HostUnreachable("the connection was lost")
         self._channel.write(data)
 
+    def drop(self) -> None:
+        """Cut the connection."""
+        self._connection.abort()
+
     async def close(self) -> None:
         """Say goodbye, and drop the connection: what can't leave at once is not waited for."""
         self._connection.close()
