@@ -80,6 +80,8 @@ class Fleet:
         self._inventory.remove(kind, uid)
         self._around.publisher.forget(kind, uid)
         self._changed(item, touched)
+        if kind is Kind.GAME_HOST:  # the machine may be known under another address as well
+            self._enqueue(name for name, w in self._workers.items() if w.duplicate)
 
     def labels_changed(self, labels: Mapping[str, Mapping[str, str]], namespace: str) -> None:
         """Take namespaces' labels; *namespace* is the one that differs."""

@@ -24,6 +24,7 @@ from warlock_operator.core.desired import HostDecision, desired_host
 from warlock_operator.core.inventory import HostItem
 from warlock_operator.errors import (
     ApiError,
+    DuplicateHost,
     HostUnreachable,
     InvalidObject,
     OperatorError,
@@ -94,6 +95,11 @@ class HostWorker:
         """Name of the Secret that the host's key comes from; empty while it is not known."""
         item = self._around.inventory.host(self.name)
         return item.object.spec.ssh.key_secret.name if item and item.object else ""
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether another GameHost has the machine."""
+        return isinstance(self.sight.view.error, DuplicateHost)
 
     async def run(self) -> None:
         """Converge the host until it is gone or the task is cancelled."""

@@ -127,6 +127,19 @@ async def test_of_two_hosts_of_one_machine_the_second_sends_nothing_until_the_fi
     assert cluster.machine.state.ledger.host_uid == second
 
 
+async def test_the_second_host_of_a_machine_is_served_when_the_first_goes(
+    cluster: Cluster,
+) -> None:
+    cluster.links.machines["198.18.1.2"] = cluster.machine  # by another address
+    await cluster.furnish()
+    await cluster.start()
+    await cluster.wait_condition("Ready", "True", name="host-a", resource=GAME_HOST)
+    await cluster.create(GAME_HOST, host("host-b", "198.18.1.2", **KEY))
+    await cluster.wait_condition("Stalled", "True", "DuplicateHost", "host-b", GAME_HOST)
+    await cluster.delete(GAME_HOST, "host-a")
+    await cluster.wait_condition("Ready", "True", name="host-b", resource=GAME_HOST)
+
+
 async def test_the_younger_of_two_games_is_a_duplicate_until_the_older_goes(
     cluster: Cluster,
 ) -> None:
