@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from warlock_agent.model import StepResult
+from warlock_agent import names
+from warlock_agent.model import Ledger, LedgerEntry, StepResult
 from warlock_operator.api.conditions import Conditions, get_condition
 from warlock_operator.api.names import ConditionStatus, ConditionType, Reason
 from warlock_operator.api.v1alpha1.meta import Condition
@@ -64,9 +65,19 @@ def _changed(
         yield old, new
 
 
-def drift_events(results: Iterable[StepResult]) -> Iterator[tuple[str, Told]]:
-    """Yield, by instance key, what a person had changed on the machine and was put back."""
+def drift_events(results: Iterable[StepResult], ledger: Ledger) -> Iterator[tuple[str, Told]]:
+    """
+    Yield, by instance key, what a person had changed on the machine and was put back.
+
+    A template unit is put back for one of the instances that share it; each of them is told.
+    """
     for result in results:
         if result.found and result.outcome == "Done":
             text = f"{result.target}: {result.found}; it has been put back as declared"
-            yield result.key, Told(True, "DriftCorrected", text, "Converge")
+            told = Told(True, "DriftCorrected", text, "Converge")
+            shared = {e.key for e in ledger.instances if _has_template(e, result.target)}
+            yield from ((key, told) for key in sorted(shared | {result.key}))
+
+
+def _has_template(entry: LedgerEntry, path: str) -> bool:
+    return any(path == names.template_path(service) for service in entry.services)

@@ -143,9 +143,11 @@ def _with_hello(
 
 def _features(told: Sequence[Feature]) -> tuple[HostFeature, ...]:
     known = {
-        feature.name: HostFeature.model_validate({"name": feature.name, "state": feature.state})
+        (name := said(feature.name, 64)): HostFeature.model_validate(
+            {"name": name, "state": feature.state}
+        )
         for feature in told[:MAX_FEATURES]
-        if feature.state in _STATES and 0 < len(feature.name) <= 64
+        if feature.state in _STATES and feature.name
     }
     return tuple(known.values())
 

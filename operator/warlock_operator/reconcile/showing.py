@@ -121,6 +121,6 @@ class Showing:
         """Tell what people had changed on the machine, and was put back."""
         assert self._decision is not None
         items = {key_of(v.item): v.item for v in self._decision.verdicts.values()}
-        for key, told in drift_events(results):
+        for key, told in drift_events(results, self._sight.view.observed.ledger):
             if key in items:
                 self._around.publisher.tell(items[key], told)

@@ -131,7 +131,7 @@ def test_statuses_are_made_of_whatever_a_machine_says(
     metrics = next(iter(sight.metrics.values()), None)
     status = status_of(verdict, sight.view, "a", Measured(None, metrics), None, NOW)
     _as_the_schema_says(GameInstanceStatus, status.to_json())
-    list(drift_events(report.results))
+    list(drift_events(report.results, report.observed.ledger))
 
 
 def _as_the_schema_says(cls: Any, written: dict[str, Any]) -> None:
