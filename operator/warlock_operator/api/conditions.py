@@ -7,7 +7,7 @@ equal status and an equal status is not written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from warlock_operator.api.names import ConditionStatus, ConditionType, Reason, Why
@@ -27,12 +27,6 @@ POINTED = frozenset({*BY_REASON, Reason.NOT_SEEN})
 def get_condition(conditions: Iterable[Condition], type_: str) -> Condition | None:
     """The condition of that type, or None."""
     return next((each for each in conditions if each.type == type_), None)
-
-
-def status_of(conditions: Iterable[Condition], type_: str) -> ConditionStatus:
-    """Its status; Unknown where there is none."""
-    found = get_condition(conditions, type_)
-    return found.status if found else ConditionStatus.UNKNOWN
 
 
 def set_condition(
@@ -76,39 +70,6 @@ def set_condition(
     if before is None:
         return (*conditions, made)
     return tuple(made if each is before else each for each in conditions)
-
-
-def remove_condition(conditions: Conditions, type_: ConditionType) -> Conditions:
-    """The list without that type."""
-    return tuple(each for each in conditions if each.type != type_)
-
-
-def worst(conditions: Sequence[Condition], types: Iterable[ConditionType]) -> Condition | None:
-    """
-    What keeps the whole from being True: the first False one of *types*, else the first Unknown.
-
-        any False            that one: something is known to be wrong
-        else any Unknown     that one
-        all True             None
-
-    A type that is not in the list is skipped: nobody has looked, or it does not apply.
-    """
-    found = [each for type_ in types if (each := get_condition(conditions, type_))]
-    for status in (ConditionStatus.FALSE, ConditionStatus.UNKNOWN):
-        for each in found:
-            if each.status == status:
-                return each
-    return None
-
-
-def summary(
-    conditions: Sequence[Condition], types: Iterable[ConditionType]
-) -> tuple[ConditionStatus, str, str]:
-    """Status, reason and message of the whole: those of the worst part, or all is as declared."""
-    bad = worst(conditions, types)
-    if bad is None:
-        return ConditionStatus.TRUE, Reason.AS_DECLARED, "the machine is as declared"
-    return bad.status, bad.reason, bad.message
 
 
 def pointed(reason: str, message: str) -> str:

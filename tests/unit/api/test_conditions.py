@@ -1,4 +1,4 @@
-"""Condition lists: transition times, order, and what the whole says."""
+"""Condition lists: transition times, one of a type, and where to read on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from hypothesis import strategies as st
 
 from warlock_operator.api.conditions import (
     get_condition,
-    remove_condition,
     set_condition,
-    status_of,
-    summary,
-    worst,
 )
 from warlock_operator.api.names import ConditionStatus, ConditionType, Reason, Why
 from warlock_operator.api.v1alpha1.meta import Condition
@@ -91,39 +87,6 @@ def test_saying_it_again_changes_nothing(
     if found is not None:
         again = set_condition(made, type_, found.status, found.reason, found.message, now=LATER)
         assert again == made
-
-
-@given(settings)
-def test_the_whole_is_as_bad_as_its_worst_part(
-    changes: list[tuple[ConditionType, ConditionStatus, str, int]],
-) -> None:
-    made = _made(changes)
-    statuses = {each.status for each in made}
-    whole, reason, _ = summary(made, TYPES)
-    if FALSE in statuses:
-        assert whole == FALSE
-    elif UNKNOWN in statuses:
-        assert whole == UNKNOWN
-    else:
-        assert (whole, reason) == (TRUE, Reason.AS_DECLARED)
-
-
-def test_the_first_of_equally_bad_parts_speaks() -> None:
-    made = set_condition((), ConditionType.RUNNING, FALSE, "CrashLoop", now=NOW)
-    made = set_condition(made, ConditionType.INSTALLED, FALSE, "InstallFailed", now=NOW)
-    made = set_condition(made, ConditionType.REGISTERED, UNKNOWN, "NotSeen", now=NOW)
-    order = (ConditionType.REGISTERED, ConditionType.INSTALLED, ConditionType.RUNNING)
-    found = worst(made, order)
-    assert found is not None
-    assert found.reason == "InstallFailed"
-    assert worst(made, (ConditionType.READY,)) is None
-
-
-def test_what_is_not_there_is_unknown_and_can_be_removed() -> None:
-    made = set_condition((), ConditionType.RUNNING, TRUE, "Running", now=NOW)
-    assert status_of(made, ConditionType.READY) == UNKNOWN
-    assert remove_condition(made, ConditionType.RUNNING) == ()
-    assert remove_condition(made, ConditionType.READY) == made
 
 
 def test_a_long_message_is_clipped_to_what_the_schema_allows() -> None:
