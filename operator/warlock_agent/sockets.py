@@ -98,10 +98,16 @@ class SocketTable:
 
     def read(self) -> tuple[BoundSocket, ...]:
         """Give every bound socket, sorted by protocol and port."""
-        entries = [entry for protocol, name in _TABLES for entry in self._entries(protocol, name)]
-        self._find({entry.inode for entry in entries if entry.inode})
+        entries = self._all_entries()
+        if self._find({entry.inode for entry in entries if entry.inode}):
+            # Most sockets that no process holds were a process's that ended as we looked.
+            still = {entry.inode for entry in self._all_entries()}
+            entries = [entry for entry in entries if entry.inode in still]
         bound = [self._bound(entry) for entry in entries]
         return tuple(sorted(bound, key=lambda one: (one.protocol, one.port, one.address)))
+
+    def _all_entries(self) -> list[TableEntry]:
+        return [entry for protocol, name in _TABLES for entry in self._entries(protocol, name)]
 
     def _entries(self, protocol: str, name: str) -> list[TableEntry]:
         if self._proc == "/proc":
@@ -124,8 +130,13 @@ class SocketTable:
         who = (holder.pid, holder.process, holder.unit) if holder else (0, "", "")
         return BoundSocket(entry.protocol, entry.address, entry.port, *who)
 
-    def _find(self, inodes: set[int]) -> None:
-        """Bring the holders of *inodes* up to date, walking the processes only for new ones."""
+    def _find(self, inodes: set[int]) -> bool:
+        """
+        Bring the holders of *inodes* up to date, walking the processes only for new ones.
+
+        Returns:
+            Whether a walk has left some without a holder.
+        """
         now = time.monotonic()
         self._holders = {
             inode: holder
@@ -140,8 +151,9 @@ class SocketTable:
         missing = inodes - self._holders.keys() - self._holderless.keys()
         if missing:
             self._walk(missing)
-            for inode in missing - self._holders.keys():
-                self._holderless[inode] = now + _HOLDERLESS_SECONDS
+        alone = missing - self._holders.keys()
+        self._holderless.update(dict.fromkeys(alone, now + _HOLDERLESS_SECONDS))
+        return bool(alone)
 
     def _still_holds(self, holder: Holder, inode: int) -> bool:
         return self._inode_of(f"{self._proc}/{holder.pid}/fd/{holder.descriptor}") == inode
@@ -154,8 +166,10 @@ class SocketTable:
             if not wanted:
                 return
             for inode, descriptor in self._sockets_of(pid, wanted):
-                wanted.discard(inode)
-                self._holders[inode] = self._holder(pid, descriptor)
+                holder = self._holder(pid, descriptor)
+                if holder is not None:
+                    wanted.discard(inode)
+                    self._holders[inode] = holder
 
     def _sockets_of(self, pid: int, wanted: set[int]) -> list[tuple[int, str]]:
         directory = f"{self._proc}/{pid}/fd"
@@ -177,10 +191,14 @@ class SocketTable:
             return number_of(target[8:-1]) or 0
         return 0
 
-    def _holder(self, pid: int, descriptor: str) -> Holder:
+    def _holder(self, pid: int, descriptor: str) -> Optional[Holder]:
+        """Say whose process it is; None when it has ended meanwhile, and is nobody's."""
+        group = self._text(pid, "cgroup")
+        if group is None:
+            return None
         # A process gives itself whatever name it likes.
         process = printable((self._text(pid, "comm") or "").rstrip("\n"))
-        return Holder(pid, descriptor, process, unit_of_cgroup(self._text(pid, "cgroup") or ""))
+        return Holder(pid, descriptor, process, unit_of_cgroup(group))
 
     def _text(self, pid: int, name: str) -> Optional[str]:
         try:

@@ -115,6 +115,22 @@ def test_a_socket_that_changed_hands_is_its_new_holder_s(table: SocketTable) -> 
     assert _ours(table, port) == []
 
 
+def test_a_socket_whose_process_ends_as_we_look_is_nobody_s(
+    table: SocketTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    bound.bind(("127.0.0.1", 0))
+    port = bound.getsockname()[1]
+    look = os.listdir
+
+    def ends(path: str) -> list[str]:
+        bound.close()
+        return look(path)
+
+    monkeypatch.setattr(os, "listdir", ends)
+    assert _ours(table, port) == []
+
+
 def test_the_kernel_s_answer_and_its_files_say_the_same() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
         bound.bind(("127.0.0.1", 0))

@@ -297,15 +297,16 @@ class _Decider:
         """
         Ports not to be given: claimed, asked for by number, or bound by strangers.
 
-        kept: those that stay with their owner. One that its owner is about to leave is not free
-        before the host says so.
+        kept: those that stay with their owner, whoever has them bound: a socket whose process is
+        just ending has no unit, and a port that moved for it would cost a restart and every
+        player. One that its owner is about to leave is not free before the host says so.
         """
         own_units = {unit for winner in winners for unit in winner.want.units}
         claimed = self.claims.ports()
         taken = {slot for slot, owner in claimed.items() if kept.get(slot) != owner}
         taken |= {slot for winner in winners for slot in winner.want.ports}
-        taken |= {(s.protocol, s.port) for s in self.sockets if s.unit not in own_units}
-        return taken
+        bound = {(s.protocol, s.port) for s in self.sockets if s.unit not in own_units}
+        return taken | (bound - kept.keys())
 
     # --- the message ----------------------------------------------------------------
 

@@ -151,6 +151,33 @@ def test_a_strangers_port_is_skipped() -> None:
     assert decide(world, Ledger(), stranger).desired.converge[0].ports[0].number == 27961
 
 
+@given(scenes(), st.sampled_from(["", "a.service"]))
+def test_no_socket_moves_a_port_that_was_given(scene: tuple[World, Ledger], unit: str) -> None:
+    world, ledger = scene
+    held = {entry.key: entry.ports for entry in ledger.instances}
+    before = {i.key: i.ports for i in decide(world, ledger).desired.converge}
+    numbers = [port.number for ports in held.values() for port in ports]
+    sockets = [BoundSocket("UDP", "0.0.0.0", number, 7, "x", unit) for number in numbers]
+    after = {i.key: i.ports for i in decide(world, ledger, *sockets).desired.converge}
+    for key, ports in before.items():
+        assert ports != held.get(key) or after[key] == ports
+
+
+@pytest.mark.parametrize("remembered_by", ["ledger", "status"])
+def test_a_port_that_was_given_stays_whoever_has_it_bound(remembered_by: str) -> None:
+    raw = instance()
+    ledger = Ledger(instances=(entry_of(raw, 27961),))
+    if remembered_by == "status":
+        ledger = Ledger()
+        raw["status"] = {"ports": [{"name": "game", "port": 27961, "protocol": "UDP"}]}
+    world: World = [
+        (Kind.GAME_HOST, host()), (Kind.GAME, game()), (Kind.GAME_INSTANCE, raw),
+    ]  # fmt: skip
+    # Of its own process, which has ended and is no longer in any unit.
+    ending = BoundSocket("UDP", "0.0.0.0", 27961, 0, "")
+    assert decide(world, ledger, ending).desired.converge[0].ports[0].number == 27961
+
+
 def test_a_deletion_waits_while_its_host_is_ambiguous() -> None:
     raw = instance(host="198.18.1.1")
     raw["metadata"].update(deletionTimestamp="2026-01-02T00:00:00Z", finalizers=[FINALIZER])
