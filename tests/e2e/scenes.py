@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from demokit import account
+from demokit.kubectl import Kubectl
 from labkit.cluster import Cluster
 from labkit.lab import Lab
 from tests.e2e.world import Machine, Namespace, Object, wait_for
 
 LEDGER = "/var/lib/warlock/ledger"
 ACCOUNT = f"system:serviceaccount:{account.NAMESPACE}:{account.NAME}"
+_GROUPS = [
+    "system:authenticated",
+    "system:serviceaccounts",
+    f"system:serviceaccounts:{account.NAMESPACE}",
+]
 _READS = ("get", "list", "watch")
 
 
@@ -32,35 +37,42 @@ def requests_of_operator(lab: Lab, begin: int) -> list[Object]:
     return [each for each in entries if each["user"].get("username") == ACCOUNT]
 
 
-_TAKEN: list[tuple[str, str]] = []
-
-
-@contextmanager
-def rights_taken() -> Iterator[None]:
-    """While it lasts, denied calls of the operator are what a test wants, and prove nothing."""
-    began = _stamp()
-    try:
-        yield
-    finally:
-        _TAKEN.append((began, _stamp()))
-
-
-def _stamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def denied_to_operator(entries: Iterable[Object]) -> list[str]:
+def denied_to_operator(kubectl: Kubectl, entries: Iterable[Object]) -> list[str]:
     """
-    Give the calls that RBAC has denied, but for those while a test had taken rights away.
+    Give the calls that RBAC has denied and the rights as they stand do not allow either.
 
-    A 403 from a namespace that is terminating is none of them: RBAC had allowed that call.
+    An API server that has only just started denies what it allows a moment later, and so does one
+    whose grants a test had taken away for a while. (A 403 from a namespace that is terminating is
+    no denial: RBAC had allowed that call.)
     """
-    return [
-        f"{each['verb']} {each['requestURI']}"
+    denied = {
+        f"{each['verb']} {each['requestURI']}": _attributes(each)
         for each in entries
         if each.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid"
-        and not any(a <= each["requestReceivedTimestamp"] <= b for a, b in _TAKEN)
-    ]
+    }
+    return [call for call, attributes in denied.items() if not _allowed(kubectl, attributes)]
+
+
+def _attributes(entry: Object) -> Object:
+    """Say what a call asks for, as a SubjectAccessReview does."""
+    ref = entry.get("objectRef", {})
+    if "resource" not in ref:
+        path = entry["requestURI"].partition("?")[0]
+        return {"nonResourceAttributes": {"path": path, "verb": entry["verb"]}}
+    named = {"group": "apiGroup", "version": "apiVersion"}
+    same = ("resource", "subresource", "namespace", "name")
+    found = {key: ref.get(named.get(key, key), "") for key in (*named, *same)}
+    return {"resourceAttributes": {"verb": entry["verb"], **found}}
+
+
+def _allowed(kubectl: Kubectl, attributes: Object) -> bool:
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": ACCOUNT, "groups": _GROUPS, **attributes},
+    }
+    said = kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review))
+    return bool(json.loads(said)["status"]["allowed"])
 
 
 @contextmanager

@@ -63,10 +63,26 @@ def test_what_is_granted_is_used_and_nothing_else_was_tried(
     _work(operator, namespace)
     _churn(lab, Api(kubeconfig), audit_begin)
     entries = scenes.requests_of_operator(lab, audit_begin)
-    assert scenes.denied_to_operator(entries) == []
+    assert scenes.denied_to_operator(namespace.kubectl, entries) == []
     used = {_grant_of(each) for each in entries if "objectRef" in each}
     assert grants() - used == set(), "granted and never used"
     assert used - grants() - EVERYBODY_S == set(), "used, and granted by somebody else"
+
+
+def test_a_denied_call_that_no_grant_allows_is_found(namespace: Namespace) -> None:
+    def call(verb: str, resource: str) -> Object:
+        return {
+            "verb": verb,
+            "requestURI": f"/apis/warlock.dev/v1alpha1/{resource}",
+            "objectRef": {"resource": resource, "apiGroup": "warlock.dev"},
+            "annotations": {"authorization.k8s.io/decision": "forbid"},
+        }
+
+    calls = [call("list", "gamehosts"), call("delete", "gamehosts"), call("get", "apis")]
+    calls[2]["objectRef"] = {}
+    assert scenes.denied_to_operator(namespace.kubectl, calls) == [
+        "delete /apis/warlock.dev/v1alpha1/gamehosts"
+    ]
 
 
 def _work(operator: Operator, namespace: Namespace) -> None:

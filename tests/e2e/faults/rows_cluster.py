@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from functools import partial
 
 from labkit.cluster import Cluster
@@ -99,8 +98,6 @@ def _take_rights(stage: Stage) -> None:
     found = stage.kubectl.get("clusterrolebinding", BINDING)
     found["metadata"] = {"name": BINDING, "labels": found["metadata"].get("labels", {})}
     stage.notes["binding"] = found
-    stage.notes["taken"] = ExitStack()
-    stage.notes["taken"].enter_context(scenes.rights_taken())
     stage.kubectl("delete", "clusterrolebinding", BINDING)
     acts.EDIT.do(stage)
     # What it watches goes on; what it writes is refused, and it may end by that.
@@ -115,7 +112,6 @@ def _give_rights(stage: Stage) -> None:
     stage.kubectl("create", "-f", "-", stdin=json.dumps(stage.notes["binding"]))
     asked = ("auth", "can-i", f"--as={scenes.ACCOUNT}", "patch", "gameinstances.warlock.dev", "-A")
     stage.until(lambda: stage.kubectl.attempt(*asked).returncode == 0, 30.0, "the rights count")
-    stage.notes["taken"].close()
 
 
 ROWS: tuple[Row, ...] = (
