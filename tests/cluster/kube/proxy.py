@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
 
 from warlock_operator.kube.credentials import Login
 
+Headers = dict[str, str]
 HOP_BY_HOP = {"transfer-encoding", "content-length", "connection", "host"}
 
 
@@ -39,6 +42,7 @@ class Proxy:
     """
     Attributes:
         fault: decides by method and path; None: none.
+        edit_list: changes the answer to a list of whole objects, given its path.
         seen: (method, path) of every request that came.
         at_once: by path, how many requests were under way at the same time at most.
         requests: likewise, with whether it asked to watch.
@@ -47,6 +51,7 @@ class Proxy:
 
     login: Login
     fault: Callable[[str, str], Fault | None] = lambda method, path: None
+    edit_list: Callable[[str, dict[str, Any]], None] | None = None
     seen: list[tuple[str, str]] = field(default_factory=list)
     passed: list[tuple[str, str]] = field(default_factory=list)
     at_once: Counter[str] = field(default_factory=Counter)
@@ -126,11 +131,27 @@ class Proxy:
                 await answer.read()
                 request.transport.abort()
             kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
+            if self.edit_list is not None and _lists_objects(request):
+                return self._edited(self.edit_list, request.path, await answer.read(), kept)
             back = web.StreamResponse(status=answer.status, headers=kept)
             await back.prepare(request)
             async for chunk in answer.content.iter_any():
                 await back.write(chunk)
             return back
+
+    def _edited(
+        self, edit: Callable[[str, dict[str, Any]], None], path: str, data: bytes, kept: Headers
+    ) -> web.Response:
+        packed = kept.pop("Content-Encoding", "") == "gzip"
+        found = json.loads(gzip.decompress(data) if packed else data)
+        edit(path, found)
+        return web.Response(body=json.dumps(found).encode(), headers=kept)
+
+
+def _lists_objects(request: web.Request) -> bool:
+    """Whether it is answered with a list, and not with one of names alone."""
+    names_alone = "PartialObjectMetadata" in request.headers.get("Accept", "")
+    return request.method == "GET" and "watch" not in request.query and not names_alone
 
 
 def _session(login: Login) -> aiohttp.ClientSession:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import yaml
 
 from tests.cluster.kube.conftest import ROOT
 from tests.cluster.operator.conftest import Cluster, until
+from tests.schemas import PLURALS, loosened
 from tests.unit.core.worlds import ADDRESS, GUID, Raw
 from warlock_operator.errors import ApiRefused, OperatorError
 from warlock_operator.kube.client import KubeClient
@@ -20,21 +20,6 @@ OTHER_ID = "550e8400-e29b-41d4-a716-446655440000"
 CRD = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False
 )
-OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-PLURALS = ("games", "gamehosts", "gameinstances")
-
-
-def loosened(crd: Raw) -> Raw:
-    """A copy that takes any spec; selectable fields must stay declared."""
-    made = copy.deepcopy(crd)
-    for version in made["spec"]["versions"]:
-        fields = version.pop("selectableFields", ())
-        names = [each["jsonPath"].rpartition(".")[2] for each in fields]
-        spec = {**OPEN, "properties": {name: {"type": "string"} for name in names}}
-        version["schema"] = {"openAPIV3Schema": {**OPEN, "properties": {"spec": spec}}}
-        if fields:
-            version["selectableFields"] = fields
-    return made
 
 
 async def replace_schema(api: KubeClient, crd: Raw) -> None:

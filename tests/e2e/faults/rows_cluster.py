@@ -8,11 +8,11 @@ from functools import partial
 from labkit.cluster import Cluster
 from tests.e2e import scenes
 from tests.e2e.faults import acts
-from tests.e2e.faults.front import Front
 from tests.e2e.faults.row import Act, Row
 from tests.e2e.faults.rows_operator import anew
 from tests.e2e.faults.stage import Stage
 from tests.e2e.faults.walker import healthy_agents
+from tests.e2e.front import Front
 from tests.e2e.world import Object
 
 BINDING = "warlock-operator"

@@ -7,6 +7,7 @@ import base64
 import json
 import random
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,11 @@ _KINDS = ("/gameinstances", "/gamehosts", "/games")
 
 
 class Front:
-    """refused, expired: how many calls were answered so, in place of the API server."""
+    """
+    refused, expired: how many calls were answered so, in place of the API server.
+
+    asked: names of what is kept back and was asked for by name.
+    """
 
     def __init__(self, kubeconfig: Path) -> None:
         """kubeconfig: the operator's own; calls are passed on as that account."""
@@ -29,6 +34,7 @@ class Front:
         self._left = 0
         self.refused = 0
         self.expired = 0
+        self.asked: list[str] = []
 
     def start(self) -> Self:
         """Listen; passes everything on at first."""
@@ -77,9 +83,27 @@ class Front:
         self._proxy.fault = fault
         self._do(self._proxy.drop_connections())
 
+    def keep_back(self, names: Collection[str]) -> Self:
+        """Leave these instances out of every list, and answer 503 where they are asked for."""
+
+        def fault(method: str, path: str) -> Fault | None:
+            name = path.rpartition("/gameinstances/")[2]
+            if method != "GET" or name not in names:
+                return None
+            self.asked.append(name)
+            return Fault(status=503)
+
+        def edit(path: str, found: dict[str, Any]) -> None:
+            if path.endswith("/gameinstances"):
+                items = found["items"]
+                found["items"] = [each for each in items if each["metadata"]["name"] not in names]
+
+        self._proxy.fault, self._proxy.edit_list = fault, edit
+        return self
+
     def heal(self) -> None:
         """Pass everything on."""
-        self._proxy.fault = lambda _method, _path: None
+        self._proxy.fault, self._proxy.edit_list = (lambda _method, _path: None), None
 
     def _login(self, ca_file: Path) -> Login:
         cluster = self._config["clusters"][0]["cluster"]
