@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from demokit import account
 from demokit.kubectl import Kubectl
@@ -82,14 +84,36 @@ def writes_of_operator(lab: Lab) -> Iterator[list[str]]:
 
     What the apiserver did not take (another write had come between) has ``refused`` before it.
     """
-    begin, found = audit_position(lab), list[str]()
+    # An entry is written when its request is answered, which a watch may be quicker than.
+    begin, began, found = audit_position(lab), _stamp(), list[str]()
     yield found
+    _catch_up(lab)
     found += [
         f"{'refused ' if _refused(each) else ''}{each['verb']} {each['requestURI']}"
         for each in requests_of_operator(lab, begin)
-        if each["verb"] not in _READS
+        if each["requestReceivedTimestamp"] >= began
+        and each["verb"] not in _READS
         and each.get("objectRef", {}).get("resource") not in ("leases", "selfsubjectreviews")
     ]
+
+
+def _stamp() -> str:
+    """Give the time as the audit log writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _catch_up(lab: Lab) -> None:
+    """Return when the audit log has a request that was made just now."""
+    assert isinstance(lab.cluster, Cluster)
+    begin, mark = audit_position(lab), uuid.uuid4().hex
+    Kubectl(lab.cluster.kubectl, lab.kubeconfig)("get", "--raw", f"/version?mark={mark}")
+
+    def written() -> bool:
+        with lab.cluster.audit_log.open() as stream:
+            stream.seek(begin)
+            return mark in stream.read()
+
+    wait_for(written, 10.0, "the audit log has caught up")
 
 
 def _refused(entry: Object) -> bool:
