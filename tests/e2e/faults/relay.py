@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from queue import Queue
 from typing import Self
 
 from labkit import network
 from tests.e2e.faults.stage import Stage
 
-_CHUNK_BYTES = 4096
+_CHUNK_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class Budget:
+    """
+    What the machine may send before the connection is cut, whichever ends first.
+
+    pieces: as they come, so that the cut falls between two of sshd's packets, and an agent's frame
+    is one of them or a few; bytes: so that it falls anywhere.
+    """
+
+    pieces: float = math.inf
+    bytes: float = math.inf
+
+
+ENDLESS = Budget()
 
 
 class Relay:
     """
     Listens in the lab's network on an address of this machine.
 
-    budgets: bytes that the machine may send before the connection is cut, one a connection; when
-    they are used up, connections live.
+    budgets: one a connection; when they are used up, connections live.
     """
 
     def __init__(
-        self, stage: Stage, *, delay_seconds: float = 0.0, budgets: Sequence[int] = ()
+        self, stage: Stage, *, delay_seconds: float = 0.0, budgets: Sequence[Budget] = ()
     ) -> None:
         self.stage = stage
         self.budgets = deque(budgets)
@@ -73,24 +90,25 @@ class Relay:
             return
         server.settimeout(None)
         self._open.add(server)
-        budget = self.budgets.popleft() if self.budgets else None
-        self._pump(client, server, None)
+        budget = self.budgets.popleft() if self.budgets else ENDLESS
+        self._pump(client, server, ENDLESS)
         self._pump(server, client, budget)
 
-    def _pump(self, source: socket.socket, sink: socket.socket, budget: int | None) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, budget: Budget) -> None:
         held: Queue[tuple[float, bytes]] = Queue()
         threading.Thread(target=self._read, args=(source, held, budget), daemon=True).start()
         threading.Thread(target=self._write, args=(source, sink, held), daemon=True).start()
 
     def _read(
-        self, source: socket.socket, held: Queue[tuple[float, bytes]], budget: int | None
+        self, source: socket.socket, held: Queue[tuple[float, bytes]], budget: Budget
     ) -> None:
-        left = budget
+        pieces, left = 0, budget.bytes
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK_BYTES):
-                data = data if left is None else data[:left]
+                data = data if left >= len(data) else data[: int(left)]
                 held.put((time.monotonic() + self._delay_seconds, data))
-                if left is not None and (left := left - len(data)) <= 0:
+                pieces, left = pieces + 1, left - len(data)
+                if left <= 0 or pieces >= budget.pieces:
                     break
         held.put((time.monotonic() + self._delay_seconds, b""))
 

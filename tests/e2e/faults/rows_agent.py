@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.faults import acts
+from tests.e2e.faults import acts, steps
 from tests.e2e.faults.acts import refused
 from tests.e2e.faults.row import ARENA, HOST, Act, Row, Says
 from tests.e2e.faults.rows_machine import PYTHON
@@ -57,6 +57,17 @@ def _older_beside(stage: Stage) -> bool:
 ROWS: tuple[Row, ...] = (
     Row(
         "agent killed at each step",
+        made=Act(
+            f"SIGKILL after each of the {len(steps.MAKING)} things that a new instance gets, and "
+            f"of the {len(steps.UNMAKING)} that its end takes away",
+            steps.kill_at_each,
+        ),
+        cured=acts.NOTHING,
+        healed=healthy_agents,
+        heals_seconds=5,
+    ),
+    Row(
+        "agent killed during edits",
         made=Act(f"{KILLS} edits; SIGKILL to the agent, 15 ms later each time", _kill_often),
         cured=acts.NOTHING,
         healed=healthy_agents,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.e2e.faults import acts
 from tests.e2e.faults.acts import refused
-from tests.e2e.faults.relay import Relay
+from tests.e2e.faults.relay import Budget, Relay
 from tests.e2e.faults.row import ARENA, Act, Row, Says
 from tests.e2e.faults.stage import Stage
 from tests.e2e.faults.walker import healthy_agents
@@ -12,9 +14,10 @@ from tests.e2e.faults.walker import healthy_agents
 DELAY_SECONDS = 0.25
 """Each way, so half a second there and back."""
 
-CUTS = 24
-"""Where a connection is cut, in turn: after so many steps of so many bytes from the machine."""
-CUT_BYTES = 500
+BYTES = [900 * number for number in range(1, 15)]
+"""Where a connection is cut, in turn: after so many bytes from the machine, frames cut in two."""
+PIECES = range(4, 18)
+"""Likewise, after so many of its packets: the key exchange, the loader, the agent's frames."""
 
 _TABLE = "nft add table inet fault; nft add chain inet fault"
 
@@ -63,10 +66,21 @@ def _bad_line(stage: Stage) -> None:
     acts.EDIT.do(stage)
 
 
-def _cut_often(stage: Stage) -> None:
-    budgets = [CUT_BYTES * (number + 1) for number in range(CUTS)]
-    _through_relay(Relay(stage, budgets=budgets).start())
-    acts.EDIT.do(stage)
+def _cut(name: str, text: str, budgets: Sequence[Budget]) -> Row:
+    def cut_often(stage: Stage) -> None:
+        _through_relay(Relay(stage, budgets=budgets).start())
+        acts.EDIT.do(stage)
+
+    return Row(
+        name,
+        made=Act(f"a relay cuts {len(budgets)} connections, {text}; an edit", cut_often),
+        unharmed=_cut_through,
+        cured=Act("a good line", _straight),
+        healed=healthy_agents,
+        heals_seconds=10,
+        starts=(1, 1),
+        seen_seconds=90,
+    )
 
 
 def _cut_through(stage: Stage) -> bool:
@@ -110,16 +124,14 @@ ROWS: tuple[Row, ...] = (
         starts=(1, 1),
         seen_seconds=60,
     ),
-    Row(
+    _cut(
         "cut in the middle of a frame",
-        made=Act(
-            f"a relay cuts {CUTS} connections, each {CUT_BYTES} bytes later; an edit", _cut_often
-        ),
-        unharmed=_cut_through,
-        cured=Act("a good line", _straight),
-        healed=healthy_agents,
-        heals_seconds=10,
-        starts=(1, 1),
-        seen_seconds=90,
+        f"each {BYTES[0]} bytes later",
+        [Budget(bytes=number) for number in BYTES],
+    ),
+    _cut(
+        "cut at each frame",
+        "each one packet later",
+        [Budget(pieces=number) for number in PIECES],
     ),
 )
