@@ -198,6 +198,13 @@ _INSTANCE = [
         "at most 64 items",
         [{"name": f"V{number}"} for number in range(65)],
     ),
+    *_rows(
+        "GameInstance",
+        "spec.env",
+        "not have values of more than 8192 characters",
+        [{"name": f"V{number}", "value": "v" * 1000} for number in range(9)],
+        [{"name": f"V{number}", "value": "\U0001f3ae" * 911} for number in range(9)],
+    ),
     *_rows("GameInstance", "spec.state", 'supported values: "Running", "Stopped"', "running", ""),
 ]
 

@@ -13,12 +13,24 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tests.unit.api.objects import Manifest, changed, sample
+from warlock_agent import wire
+from warlock_agent.model import Authority, DesiredHost, DesiredInstance, DesiredPort
 from warlock_operator.api.rules import cel_string
 from warlock_operator.api.v1alpha1 import Game, GameHost, parse
 from warlock_operator.api.v1alpha1.game import port_variable, undeclared_references
+from warlock_operator.api.v1alpha1.gameinstance import GameInstanceSpec
 from warlock_operator.api.v1alpha1.meta import LabelSelector
 from warlock_operator.api.v1alpha1.query import QueryProtocol
-from warlock_operator.api.v1alpha1.values import Address, HostReference, InstancePath, Text
+from warlock_operator.api.v1alpha1.values import (
+    MAX_PATH,
+    MAX_PORTS,
+    MAX_VALUES_CHARACTERS,
+    MAX_VARIABLES,
+    Address,
+    HostReference,
+    InstancePath,
+    Text,
+)
 from warlock_operator.api.v1alpha1.variables import (
     GameVariable,
     pattern_compiles,
@@ -217,3 +229,31 @@ LABELS = {"team": "red", "tier": "1"}
 )
 def test_a_selector_admits_as_kubernetes_does(selector: Manifest, admits: bool) -> None:
     assert LabelSelector.model_validate(selector).admits(LABELS) is admits
+
+
+def test_three_hundred_of_the_largest_instances_fit_into_one_message() -> None:
+    """No few of one tenant can keep a host from being served."""
+    wide = "\U0001f3ae"  # six bytes twice, as JSON writes it
+    env = [
+        {"name": f"{'V' * 62}{number:02}", "value": wide * (MAX_VALUES_CHARACTERS // MAX_VARIABLES)}
+        for number in range(MAX_VARIABLES)
+    ]
+    spec = {**sample("GameInstance")["spec"], "env": env, "instance_name": wide * 128}
+    assert len(GameInstanceSpec.model_validate(spec).env) == MAX_VARIABLES
+    largest = DesiredInstance(
+        spec["guid"],
+        "i" * 36,
+        "n" * 63,
+        "n" * 253,
+        "u" * 36,
+        wire.MAX_NUMBER - 1,
+        f"/{'p' * (MAX_PATH - 1)}",
+        spec["instance_name"],
+        tuple(DesiredPort("p" * 32, "UDP", 65535) for _ in range(MAX_PORTS)),
+        tuple((each["name"], each["value"]) for each in env),
+        restart="r" * 64,
+        reconcile="r" * 64,
+    )
+    whole = DesiredHost("h", ("/opt",), converge=(largest,) * 300)
+    frame = wire.encode(wire.Converge(1, Authority("o", 1, "h", "u"), whole))
+    assert len(frame) <= wire.MAX_FRAME_BYTES

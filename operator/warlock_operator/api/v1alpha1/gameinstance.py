@@ -13,6 +13,7 @@ from warlock_operator.api.v1alpha1.instancestatus import GameInstanceStatus
 from warlock_operator.api.v1alpha1.meta import ObjectMeta
 from warlock_operator.api.v1alpha1.values import (
     MAX_PORTS,
+    MAX_VALUES_CHARACTERS,
     MAX_VARIABLES,
     Guid,
     HostReference,
@@ -61,6 +62,10 @@ def _no_port_three_times(spec: GameInstanceSpec) -> bool:
     return all(numbers.count(number) <= 2 for number in numbers)
 
 
+def _values_fit(spec: GameInstanceSpec) -> bool:
+    return sum(len(each.value) for each in spec.env) <= MAX_VALUES_CHARACTERS
+
+
 _COMMON = "can't be changed: delete the GameInstance and create another; its files stay"
 
 
@@ -93,6 +98,15 @@ class GameInstanceSpec(Model):
             "each port its own",
             holds=_no_port_three_times,
             field="ports",
+        ),
+        # All instances of a host share one message: a few must not be able to fill it.
+        Rule(
+            cel="!has(self.env) || self.env.map(v, has(v.value) ? size(v.value) : 0).sum() <= "
+            f"{MAX_VALUES_CHARACTERS}",
+            message=f"must not have values of more than {MAX_VALUES_CHARACTERS} characters "
+            "together; put a long text into a file in the instance's directory",
+            holds=_values_fit,
+            field="env",
         ),
     )
 

@@ -17,6 +17,8 @@ from warlock_operator.api.rules import Rule, cel_string, matches
 
 MAX_PORTS = 16
 MAX_VARIABLES = 64
+MAX_VALUES_CHARACTERS = 8192
+"""Of all values of an instance: 12 bytes each at most in the message to its host."""
 MAX_PATH = 1024
 MAX_TEXT = 1024
 MAX_MESSAGE = 4096
