@@ -1,6 +1,6 @@
 # Every target is a script in hack/, which can be called without make as well.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check bench scale soak generate lock lab-up lab-down lab-status clean
+.PHONY: help demo demo-down test test-long check bench scale soak generate lock lab-up lab-down lab-status clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo-down: ## remove the demo with every trace
 
 test: ## every test, on real parts, in a lab beside the demo
 	@hack/test
+
+test-long: ## the same with more examples, races again and again, an hour of weather (three hours)
+	@hack/test-long
 
 bench: ## measure against floors and rivals: hack/bench --help (about an hour; --quick: minutes)
 	@hack/bench

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from labkit import binaries, images, machine, progress
+from labkit import binaries, disks, images, machine, progress
 from labkit.errors import LabError
 
 # (suite, with the game installed)
@@ -21,10 +21,11 @@ def main() -> int:
     try:
         machine.check()
         with progress.step("what labs are made of", console):
-            machine.provide(console, containers=True, machines=False)
+            machine.provide(console, containers=True, machines=True)
             binaries.control_plane(console)
             for suite, preinstalled in _IMAGES:
                 images.container(suite, preinstalled, console)
+            disks.disk("bookworm", False, console)
     except LabError as error:
         print(f"hack/test: {error}", file=sys.stderr)
         return error.exit_code
