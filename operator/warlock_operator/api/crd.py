@@ -11,7 +11,7 @@ pydantic's JSON schema is not structural, so it is lowered:
     additionalProperties    dropped where false: unknown fields are pruned, or refused if strict
     title                   dropped
     a list without a kind   x-kubernetes-list-type: atomic
-    default                 kept where it says something; none in a status
+    default                 kept where it says something; in a status NOT_YET_OBSERVED alone
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ from warlock_operator.api.rules import VALIDATIONS
 from warlock_operator.api.v1alpha1.parse import MODELS
 
 Schema = dict[str, Any]
+
+NOT_YET_OBSERVED: Schema = {"observedGeneration": 0}
+"""
+What a status is served as until the operator has written one; a generation begins with 1.
+
+kstatus takes an object without ``status.observedGeneration`` and conditions for Current: whoever
+waits for a new object would not wait at all.
+"""
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,7 @@ def root_schema(kind: Kind) -> Schema:
         # The apiserver knows metadata itself and allows nothing but its type here.
         "metadata": {"type": "object"},
         "spec": root["properties"]["spec"],
-        "status": without_defaults(root["properties"]["status"]),
+        "status": _status_schema(root["properties"]["status"]),
     }
     return {**root, "properties": properties, "required": ["spec"]}
 
@@ -257,6 +265,11 @@ def _key_order(key: str) -> int:
     if key not in _KEYS:
         raise ValueError(f"{key}: not lowered")
     return _KEYS.index(key)
+
+
+def _status_schema(node: Schema) -> Schema:
+    made = {**without_defaults(node), "default": dict(NOT_YET_OBSERVED)}
+    return {key: made[key] for key in sorted(made, key=_key_order)}
 
 
 def without_defaults(node: Schema) -> Schema:

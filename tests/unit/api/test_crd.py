@@ -104,8 +104,10 @@ def test_a_planted_fault_is_found(node: Schema) -> None:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_a_status_has_no_defaults(kind: Kind) -> None:
-    for path, node in nodes(root_schema(kind)["properties"]["status"]):
+def test_a_status_has_no_default_but_that_nothing_is_observed_yet(kind: Kind) -> None:
+    status = root_schema(kind)["properties"]["status"]
+    assert status.pop("default") == {"observedGeneration": 0}
+    for path, node in nodes(status):
         assert "default" not in node, path
 
 

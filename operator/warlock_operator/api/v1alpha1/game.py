@@ -217,7 +217,9 @@ class GameStatus(StatusModel):
     """What the operator made of the entry."""
 
     observed_generation: int = Field(
-        default=0, ge=0, description="The metadata.generation that the status was made from."
+        default=0,
+        ge=0,
+        description="The metadata.generation that the status was made from; 0: of none yet.",
     )
     conditions: Conditions = Field(
         default=(),

@@ -230,7 +230,8 @@ class GameHostStatus(StatusModel):
     """What the operator knows of the machine."""
 
     observed_generation: Count = Field(
-        default=0, description="The metadata.generation that the status was made from."
+        default=0,
+        description="The metadata.generation that the status was made from; 0: of none yet.",
     )
     conditions: Conditions = Field(
         default=(),

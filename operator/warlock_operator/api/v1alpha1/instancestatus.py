@@ -136,7 +136,8 @@ class GameInstanceStatus(StatusModel):
     """What the operator saw on the machine; what can't be seen is absent or Unknown."""
 
     observed_generation: Count = Field(
-        default=0, description="The metadata.generation that was last applied on the machine."
+        default=0,
+        description="The metadata.generation that the status was made from; 0: of none yet.",
     )
     conditions: Conditions = Field(
         default=(),
