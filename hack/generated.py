@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import customizations
 from warlock_operator.api.crd import to_yaml
 from warlock_operator.api.names import PLURALS, Kind
 from warlock_operator.api.reference import reference
@@ -18,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def generated() -> dict[str, str]:
     """Text by path, relative to the repository."""
     crds = {f"crds/{PLURALS[kind]}.yaml": to_yaml(kind) for kind in Kind}
-    return {**crds, "docs/api.md": reference()}
+    argo_cd = {customizations.CONFIG_MAP: customizations.config_map(ROOT)}
+    return {**crds, **argo_cd, "docs/api.md": reference()}
 
 
 def drift(root: Path = ROOT) -> Iterator[str]:
@@ -33,7 +35,7 @@ def drift(root: Path = ROOT) -> Iterator[str]:
 
 def main() -> int:
     """Write, or compare; 1 where a comparison found a difference."""
-    parser = argparse.ArgumentParser(description="Write crds/ and docs/api.md from the models.")
+    parser = argparse.ArgumentParser(description="Write what is generated.")
     parser.add_argument("--check", action="store_true", help="write nothing; show what differs")
     if parser.parse_args().check:
         lines = list(drift())

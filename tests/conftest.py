@@ -131,7 +131,12 @@ QUICK = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what writes a measured table into the documentation."""
+    """Add what writes a measured table into the documentation, and what records states."""
+    parser.addoption(
+        "--write-states",
+        action="store_true",
+        help="record each state that has no record below manifests/argo-cd, and what follows of it",
+    )
     parser.addoption(
         "--write-table",
         action="store_true",

@@ -1,0 +1,7 @@
+-- Any new value asks for a retry now; two clicks within a second are one.
+local os = require("os")
+if obj.metadata.annotations == nil then
+  obj.metadata.annotations = {}
+end
+obj.metadata.annotations["warlock.dev/reconcile"] = os.date("!%Y-%m-%dT%XZ")
+return obj
