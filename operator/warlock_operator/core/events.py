@@ -33,25 +33,25 @@ class Told:
 
 
 def events_of(before: Conditions, after: Conditions) -> Iterator[Told]:
-    """Yield what changed from one status's conditions to the next's."""
-    for old, new in _changed(before, after, ConditionType.RUNNING):
-        if new.status == TRUE:
-            yield Told(False, "Started", new.message, "Start")
-        elif new.status == FALSE and (old is not None or new.reason not in _BEFORE_THE_FIRST_START):
-            trouble = new.reason not in _ON_PURPOSE
-            yield Told(trouble, new.reason, new.message, "Run")
-    for _, new in _changed(before, after, ConditionType.INSTALLED):
-        if new.status != ConditionStatus.UNKNOWN and new.reason != Reason.WAITING:
-            yield Told(new.reason == InstallFailed.reason, new.reason, new.message, "Install")
-    for _, new in _changed(before, after, ConditionType.STALLED):
-        if new.status == TRUE:
-            yield Told(True, new.reason, new.message, "Reconcile")
+    """Yield what changed from one status's conditions to the next's, in the order of the story."""
     for type_ in (ConditionType.HOST_REACHABLE, ConditionType.REACHABLE):
         for old, new in _changed(before, after, type_):
             if new.status == FALSE:
                 yield Told(True, new.reason, new.message, "Connect")
             elif new.status == TRUE and old is not None and old.status == FALSE:
                 yield Told(False, "HostReachable", new.message, "Connect")
+    for _, new in _changed(before, after, ConditionType.INSTALLED):
+        if new.status != ConditionStatus.UNKNOWN and new.reason != Reason.WAITING:
+            yield Told(new.reason == InstallFailed.reason, new.reason, new.message, "Install")
+    for old, new in _changed(before, after, ConditionType.RUNNING):
+        if new.status == TRUE:
+            yield Told(False, "Started", new.message, "Start")
+        elif new.status == FALSE and (old is not None or new.reason not in _BEFORE_THE_FIRST_START):
+            trouble = new.reason not in _ON_PURPOSE
+            yield Told(trouble, new.reason, new.message, "Run")
+    for _, new in _changed(before, after, ConditionType.STALLED):
+        if new.status == TRUE:
+            yield Told(True, new.reason, new.message, "Reconcile")
     for old, new in _changed(before, after, ConditionType.READY):
         if new.status == TRUE and (old is None or old.status != TRUE):
             yield Told(False, "Ready", new.message, "Reconcile")

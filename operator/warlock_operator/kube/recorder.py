@@ -14,7 +14,6 @@ import collections
 import datetime
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -82,6 +81,7 @@ class Recorder:
         self._series: collections.OrderedDict[EventKey, _Series] = collections.OrderedDict()
         self._uncounted: dict[EventKey, _Series] = {}  # whose count is not written yet
         self._buckets: collections.OrderedDict[ObjectRef, _Bucket] = collections.OrderedDict()
+        self._latest_nanoseconds = 0
 
     def event(self, ref: ObjectRef, kind: str, reason: str, message: str, action: str) -> None:
         """
@@ -140,7 +140,7 @@ class Recorder:
 
     async def _create(self, key: EventKey, action: str, now: float) -> None:
         ref, kind, reason, message = key
-        body = event_body(ref, kind, reason, message, action, self._instance)
+        body = event_body(ref, kind, reason, message, action, self._instance, self._moment())
         namespace = body["metadata"]["namespace"]
         if not await self._sent(lambda: self._api.create(EVENT, namespace, body)):
             return
@@ -149,6 +149,11 @@ class Recorder:
         self._series.move_to_end(key)
         if len(self._series) > OBJECTS_REMEMBERED:
             self._series.popitem(last=False)
+
+    def _moment(self) -> int:
+        """Nanoseconds since 1970, later than any before: a clock may stand still, or go back."""
+        self._latest_nanoseconds = max(time.time_ns(), self._latest_nanoseconds + 1)
+        return self._latest_nanoseconds
 
     async def _sent(self, write: Callable[[], Awaitable[Json]]) -> bool:
         """Whether *write* succeeded, tried again a few times while the apiserver is away."""
@@ -184,7 +189,7 @@ class Recorder:
     async def _write_count(self, key: EventKey, series: _Series) -> None:
         self._uncounted.pop(key, None)
         series.written_at = self._clock()
-        body = {"series": {"count": series.count, "lastObservedTime": _now()}}
+        body = {"series": {"count": series.count, "lastObservedTime": _time(time.time_ns())}}
         try:
             await self._api.merge(EVENT, series.namespace, series.name, body)
         except ObjectGone:  # an Event lives for an hour; the next one is a new one
@@ -213,16 +218,28 @@ class Recorder:
 
 
 def event_body(
-    ref: ObjectRef, kind: str, reason: str, message: str, action: str, instance: str
+    ref: ObjectRef,
+    kind: str,
+    reason: str,
+    message: str,
+    action: str,
+    instance: str,
+    at_nanoseconds: int,
 ) -> Json:
     """
     The Event. One about a cluster-scoped object lives in ``default``: the apiserver says so.
+
+    Names sort as time goes. ``kubectl describe`` sorts by ``lastTimestamp`` alone, which
+    events.k8s.io/v1 demands to be unset, so what it shows is the list as it got it: by name.
+
+    Args:
+        at_nanoseconds: since 1970; no two of one object are equal.
     """
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,
         "metadata": {
-            "name": f"{ref.name[:NAME_LENGTH]}.{uuid.uuid4().hex[:16]}",
+            "name": f"{ref.name[:NAME_LENGTH]}.{at_nanoseconds:016x}",
             "namespace": ref.namespace or "default",
         },
         "regarding": {
@@ -236,7 +253,7 @@ def event_body(
         "reason": reason[:128],
         "action": action[:128],
         "note": message,
-        "eventTime": _now(),
+        "eventTime": _time(at_nanoseconds),
         "reportingController": CONTROLLER,
         "reportingInstance": instance,
     }
@@ -250,5 +267,8 @@ def _cut(message: str) -> str:
     return data[: NOTE_BYTES - 3].decode("utf-8", "ignore") + "…"
 
 
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _time(nanoseconds: int) -> str:
+    """As a MicroTime."""
+    since = datetime.timedelta(microseconds=nanoseconds // 1000)
+    moment = datetime.datetime.fromtimestamp(0, datetime.UTC) + since
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -39,6 +39,24 @@ async def test_equal_events_become_one_with_a_count_in_describe(
     assert recorder.counters.counted == 4
 
 
+async def test_describe_tells_a_story_in_its_order(
+    admin: KubeClient, kubectl: Callable[..., str], namespace: str
+) -> None:
+    """More than a dozen: kubectl's sort keeps few equal ones in order, whatever they are."""
+    ref = await make_instance(admin, namespace, "arena")
+    admin.settings = replace(admin.settings, event_burst=40)
+    for process in ("before", "after its restart"):
+        recorder = Recorder(admin, process)
+        async with running(recorder.run()):
+            for number in range(15):
+                recorder.event(ref, NORMAL, "Changed", f"{process} {number}", "Converge")
+            recorder.event(ref, NORMAL, "Changed", f"{process} 3", "Converge")
+            assert await recorder.flush(10)
+    described = kubectl("describe", "gameinstance", "-n", namespace, "arena")
+    told = [line.split("operator  ")[1] for line in described.splitlines() if "Changed" in line]
+    assert told == [f"{p} {n}" for p in ("before", "after its restart") for n in range(15)]
+
+
 async def test_counts_follow_without_a_flush(admin: KubeClient, namespace: str) -> None:
     ref = await make_instance(admin, namespace, "arena")
     recorder = Recorder(admin, "test")

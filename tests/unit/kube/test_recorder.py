@@ -14,19 +14,27 @@ HOST = ObjectRef("GameHost", "", "host-a", "u2")
 
 def test_an_event_lives_beside_its_object_and_one_of_the_cluster_in_default() -> None:
     for ref, namespace in ((INSTANCE, "games"), (HOST, "default")):
-        body = recorder.event_body(ref, "Normal", "Started", "m", "Start", "me")
+        body = recorder.event_body(ref, "Normal", "Started", "m", "Start", "me", 1)
         assert body["metadata"]["namespace"] == namespace
         assert body["regarding"]["uid"] == ref.uid
 
 
-def test_names_of_events_fit_and_differ() -> None:
+def test_names_of_events_fit_and_sort_as_time_goes() -> None:
     long = ObjectRef("GameInstance", "games", "x" * 253, "u")
-    found = {
-        recorder.event_body(long, "Normal", "R", "m", "A", "me")["metadata"]["name"]
-        for _ in range(100)
-    }
-    assert len(found) == 100
+    moments = [1, 255, 2**40, 1_790_000_000_000_000_000, 1_790_000_000_000_000_001]
+    found = [
+        recorder.event_body(long, "Normal", "R", "m", "A", "me", at)["metadata"]["name"]
+        for at in moments
+    ]
+    assert found == sorted(set(found))
     assert max(map(len, found)) <= 253
+
+
+def test_the_time_of_an_event_is_that_of_its_name() -> None:
+    at = 1_790_000_000_123_456_789
+    body = recorder.event_body(INSTANCE, "Normal", "R", "m", "A", "me", at)
+    assert body["metadata"]["name"] == f"arena.{at:016x}"
+    assert body["eventTime"] == "2026-09-21T14:13:20.123456Z"
 
 
 @given(st.text(max_size=3000))
