@@ -253,6 +253,7 @@ _KEYS = (
     "required",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
+    "x-kubernetes-map-type",
     VALIDATIONS,
     "properties",
     "additionalProperties",

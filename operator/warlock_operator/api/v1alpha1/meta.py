@@ -135,6 +135,10 @@ class LabelRequirement(Model):
 class LabelSelector(Model):
     """Labels that an object must have; an empty selector admits everything."""
 
+    # As in Kubernetes' own kinds. Merged key by key, a selector that server-side apply empties
+    # would become null, which no field here may be.
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
+
     # A schema bounds a map's values, and not its keys.
     rules = (
         Rule(
