@@ -192,7 +192,7 @@ class LedgerEntry:
     What was applied for one instance.
 
     generation: the newest that was applied whole; 0 before the first.
-    started_digest: ``WARLOCK_DIGEST`` of the last start that we asked for.
+    started_digest: ``WARLOCK_DIGEST`` of the last start that we asked for; empty: it is not to run.
     tried: the newest request (generation, restart, reconcile) that a pass has begun with; a new
         one resets back-off, once.
     services: the Game's template units when it was applied, so that removal needs no Game.

@@ -179,7 +179,8 @@ class _Planner:
             files=tuple(LedgerFile(f.path, f.digest) for f in files),
             restart=restart,
             reconcile=instance.reconcile,
-            started_digest=entry.started_digest if entry else "",
+            # What is stopped on purpose has no last start, so that its next one puts nothing back.
+            started_digest=entry.started_digest if entry and instance.running else "",
             tried=tried,
         )
         found: list[Step] = list(self._owner_steps(instance, user))

@@ -199,6 +199,8 @@ def test_describe_tells_the_story_in_its_order(tenant: Tenant) -> None:
     # The second Started and Ready are counted where the first stand: a series is one Event.
     story = ["Installed", "Started", "Ready", "Stopped", "PortOutOfRange"]
     assert [each for each in reasons if each in story] == story, lines
+    warnings = [line.split()[1] for line in lines if line.split()[0] == "Warning"]
+    assert warnings == ["PortOutOfRange"], lines  # an edit is nobody's drift
     assert all("x2 over" in line for line in lines if line.split()[1] == "Started"), lines
     whole = tenant("describe", "gi", "saga")
     assert "Reason:                PortOutOfRange" in whole

@@ -95,7 +95,7 @@ def test_a_patch_of_a_status_is_forbidden_and_says_so(
     assert f'User "{role}" cannot patch resource "gameinstances/status"' in done.stderr
     # On the object itself a status is dropped, whoever writes it.
     admin_kubectl("-n", bound, "patch", "gi", "arena", "--type=merge", "-p", patch)
-    assert "status" not in admin_kubectl.get("gi", "arena", "-n", bound)
+    assert "state" not in admin_kubectl.get("gi", "arena", "-n", bound).get("status", {})
 
 
 def test_an_editor_edits_and_a_viewer_is_told_why_not(admin_kubectl: Kubectl, bound: str) -> None:

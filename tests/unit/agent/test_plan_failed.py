@@ -38,6 +38,12 @@ def test_stopped_by_somebody_it_is_started_at_once_and_told(settled: ObservedHos
     assert start.found == "the unit was not running"
 
 
+def test_started_again_by_an_edit_nobody_is_blamed(settled: ObservedHost) -> None:
+    _, stopped = settle(host(replace(instance(GUIDS[0]), generation=2, running=False)), settled)
+    steps = plan(host(replace(instance(GUIDS[0]), generation=3)), stopped).steps
+    assert [step.found for step in steps if isinstance(step, StartUnit)] == [""]
+
+
 @pytest.mark.parametrize(
     "how", [{}, {"restarts": 4}, {"result": "start-limit-hit"}, {"exit_code": "", "exit_status": 0}]
 )
