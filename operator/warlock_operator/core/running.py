@@ -14,6 +14,7 @@ activating                     False       Starting     Starting
 deactivating                   False       Stopping     Stopping
 inactive                       False       Starting or  Starting, Stopped
                                            Stopped
+active, no main process        False       Starting     Starting
 active, a port not bound       True        Starting     PortNotBound (in Ready)
 active                         True        Running      Running
 =============================  ==========  ===========  =====================================
@@ -82,6 +83,11 @@ def _judge(unit: ObservedUnit, wanted: bool) -> Running:
     if unit.active_state == "deactivating":
         return Running(False, Reason.STOPPING, f"{name} is stopping", InstanceState.STOPPING)
     if unit.active_state in ("active", "reloading"):
+        # systemd tells the two apart: a process that has just ended may be gone from the one and
+        # not from the other. Until it says which, nothing runs that one could point at.
+        if wanted and not unit.main_pid:
+            text = f"{name} has no main process just now"
+            return Running(False, Reason.STARTING, text, InstanceState.STARTING)
         return Running(
             True,
             Reason.RUNNING,

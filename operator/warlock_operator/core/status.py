@@ -296,7 +296,9 @@ class _Teller:
             return _Judgement(FALSE, True, False, reason, text, InstanceState.PENDING)
         if running.looping:
             return _Judgement(FALSE, False, True, running.reason, running.message, running.state)
-        if running.running != instance.running:
+        # Not only whether it runs: a unit that is still stopping is not as declared either.
+        settled = InstanceState.RUNNING if instance.running else InstanceState.STOPPED
+        if running.state is not settled:
             return _Judgement(FALSE, True, False, running.reason, running.message, running.state)
         if entry.generation != self.generation:
             reason, text = self._why_not_yet("a change of the spec is being applied")

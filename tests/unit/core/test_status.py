@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -146,6 +147,20 @@ def nearly_declared(draw: st.DrawFn) -> Scene:
     )
 
 
+def alone(unit: ObservedUnit, **spec: Any) -> Scene:
+    """Give an instance that is as declared but for its unit."""
+    raw = instance(**spec)
+    world = [(Kind.GAME, game()), (Kind.GAME_HOST, host()), (Kind.GAME_INSTANCE, raw)]
+    inventory = inventory_of(world)
+    where = inventory.host("host-a")
+    assert where is not None
+    packages = (ObservedPackage("openarena-server", "1"),)
+    ledger = Ledger(instances=(entry_of(raw, 27960),))
+    observed = ObservedHost(ledger=ledger, packages=packages)
+    (verdict,) = desired_host(inventory, where, ledger).verdicts.values()
+    return verdict, HostView(visited=True, reachable=True, observed=observed, units={UNIT: unit})
+
+
 def tell(
     scene: Scene, previous: GameInstanceStatus | None = None, now: datetime = NOW
 ) -> GameInstanceStatus:
@@ -194,6 +209,7 @@ def test_ready_is_true_where_the_machine_is_as_declared_and_nowhere_else(scene: 
     wanted = verdict.instance
     unit = view.units[UNIT]
     running = unit.active_state in ("active", "reloading")
+    settled = unit.active_state not in ("activating", "deactivating", "maintenance")
     declared = (
         wanted is not None
         and (entry.generation, entry.name) == (1, "a")
@@ -203,12 +219,29 @@ def test_ready_is_true_where_the_machine_is_as_declared_and_nowhere_else(scene: 
         and not view.refusals
         and not view.failures
         and running == wanted.running
-        and unit.active_state not in ("activating", "deactivating", "maintenance")
+        and settled
+        and bool(unit.main_pid) == running
         and (not running or {(p.protocol, p.number) for p in wanted.ports} <= set(unit.ports))
     )
     ready = get_condition(tell(scene).conditions, "Ready")
     assert ready is not None
     assert (ready.status == "True") == declared
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("pid", [0, 4711])
+@pytest.mark.parametrize("wanted", ["Running", "Stopped"])
+def test_ready_is_true_of_a_unit_that_has_settled_where_it_should(
+    state: str, pid: int, wanted: str
+) -> None:
+    unit = replace(DECLARED, active_state=state, main_pid=pid)
+    told = tell(alone(unit, state=wanted))
+    statuses = {c.type: c.status for c in told.conditions}
+    there = state in ("active", "reloading") and bool(pid)
+    gone = state in ("inactive", "failed", "maintenance")
+    assert (statuses["Ready"] == "True") == (there if wanted == "Running" else gone)
+    if statuses["Ready"] == "True":
+        assert told.state == wanted
 
 
 @given(scenes())
