@@ -20,6 +20,7 @@ from tests.cluster.kube.conftest import (
     write_kubeconfig,
 )
 from tests.cluster.kube.proxy import Fault, Proxy
+from warlock_operator.api.crd import NOT_YET_OBSERVED
 from warlock_operator.errors import (
     ApiExpired,
     ApiRefused,
@@ -81,7 +82,7 @@ async def test_a_status_of_another_object_of_that_name_is_refused(
     new = await make_instance(admin, namespace, "arena")
     with pytest.raises(ObjectGone):
         await admin.apply_status(old, {"state": "Running"})
-    assert await status(admin, new) is None
+    assert await status(admin, new) == NOT_YET_OBSERVED
 
 
 async def test_a_status_of_a_missing_object_makes_no_ghost(

@@ -12,6 +12,7 @@ import pytest
 from tests.cluster.kube.conftest import FAST, make_instance, remove, until
 from tests.cluster.kube.proxy import Fault, Proxy
 from tests.cluster.kube.tasks import running
+from warlock_operator.api.crd import NOT_YET_OBSERVED
 from warlock_operator.kube.client import KubeClient
 from warlock_operator.kube.refs import GAME_INSTANCE, ObjectRef
 from warlock_operator.kube.status import StatusWriter
@@ -207,7 +208,7 @@ async def test_a_measurement_alone_differs_from_what_was_published_or_found(
         await until(lambda: writer.counters.measurement_writes == 2, "both are written")
     for ref in (published, found):
         assert await shown(admin, ref) == status(1, metrics={"tasks": 50})
-    assert await shown(admin, unknown) is None
+    assert await shown(admin, unknown) == NOT_YET_OBSERVED
     assert proxy.count("PATCH") == 3
 
 
@@ -270,7 +271,7 @@ async def test_another_object_of_that_name_never_gets_the_old_ones_status(
     async with running(writer.run()):
         writer.publish(old, status(1))
         assert await writer.flush(10)
-        assert await shown(admin, new) is None
+        assert await shown(admin, new) == NOT_YET_OBSERVED
         inventory.put(new)
         writer.publish(new, status(2))
         assert await writer.flush(10)
