@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from labkit import argocd, binaries, disks, images, machine, progress
+from labkit import argocd, binaries, disks, images, kstatus, machine, progress
 from labkit.errors import LabError
 
 # (suite, with the game installed)
@@ -23,6 +23,7 @@ def main() -> int:
         with progress.step("what labs are made of", console):
             machine.provide(console, containers=True, machines=True)
             binaries.control_plane(console)
+            kstatus.program(console)
             argocd.programs(console)
             for suite, preinstalled in _IMAGES:
                 images.container(suite, preinstalled, console)

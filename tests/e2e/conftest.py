@@ -13,17 +13,20 @@ from demokit import account, demo, overlay
 from demokit.kubectl import Kubectl
 from demokit.operator import Operator
 from labkit import paths
+from labkit.cluster import Cluster
 from labkit.lab import Lab
 from tests.conftest import MakeHost, MakeOperator
 from tests.e2e import scenes
 from tests.e2e.world import API, Machine, Namespace, Object, ready, wait_for
+from tests.health.watch import Watch
+from tests.health.witness import Witness
 
 KINDS = ("gameinstances", "gamehosts", "games")
 TENANT = "warlock.dev/tenant"
 
 
 # They judge what the others have done.
-LAST = ("tests.e2e.test_secrecy", "tests.e2e.test_least_privilege")
+LAST = ("tests.e2e.test_secrecy", "tests.e2e.test_states", "tests.e2e.test_least_privilege")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,6 +42,36 @@ def _module(item: pytest.Item) -> str:
 def audit_begin(lab: Lab) -> int:
     """Where the audit log ends before this suite: earlier ones use the operator's account too."""
     return scenes.audit_position(lab)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def witness(lab: Lab) -> Iterator[Witness]:
+    """Asks the machine whenever a GameInstance is called done."""
+    made = Witness(lab)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watches(
+    lab: Lab, witness: Witness, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Watch]]:
+    """Every version of every object from here on, by the kinds' plural names."""
+    assert isinstance(lab.cluster, Cluster)
+    folder = tmp_path_factory.mktemp("versions")
+    tell = {"gameinstances": witness.told}
+    made = {
+        plural: Watch(lab.cluster, plural, folder / plural, tell.get(plural, lambda found: None))
+        for plural in KINDS
+    }
+    for watch in made.values():
+        watch.start()
+    yield made
+    for watch in made.values():
+        watch.end()
+    for watch in made.values():
+        watch.stop()
 
 
 @pytest.fixture(scope="session")

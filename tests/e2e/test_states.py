@@ -1,0 +1,149 @@
+"""
+Every version of every object that this run has seen, as other programs judge it.
+
+Behind all others: what they did is what is judged. What a user does to an object is done here once
+more, so that the states of it are there when these tests run alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from demokit.kubectl import Kubectl
+from demokit.operator import Operator
+from labkit import kstatus
+from tests.e2e.conftest import plain_game, wait_host
+from tests.e2e.world import Machine, Namespace, Object, is_true, reason, wait_for
+from tests.health import derived, expected, records
+from tests.health.states import State, state_of
+from tests.health.watch import Watch
+from tests.health.witness import Witness
+from warlock_agent import names
+
+PAUSED = "warlock.dev/paused"
+
+
+def test_the_states_that_a_user_brings_about(
+    kubectl: Kubectl, operator: Operator, machine: Machine, namespace: Namespace
+) -> None:
+    namespace.instance("arena")
+    namespace.wait_running("arena")
+    namespace.patch("arena", {"spec": {"env": [{"name": "SERVER_NAME", "value": "another"}]}})
+    namespace.wait_running("arena")
+    namespace.annotate("arena", paused="true")
+    namespace.wait("arena", lambda found: reason(found) == "Paused", "paused")
+    namespace.annotate("arena", paused=None)
+    namespace.wait_running("arena")
+    kubectl("annotate", "gamehost", machine.name, f"{PAUSED}=true")
+    namespace.wait("arena", lambda found: reason(found) == "Paused", "paused with its host")
+    kubectl("annotate", "gamehost", machine.name, f"{PAUSED}-")
+    wait_host(kubectl, machine.name)
+    namespace.wait_running("arena")
+    namespace.patch("arena", {"spec": {"state": "Stopped"}})
+    namespace.wait_ready("arena")
+    assert namespace.get("arena")["status"]["state"] == "Stopped"
+    namespace.patch("arena", {"spec": {"state": "Running"}})
+    namespace.wait_running("arena")
+    namespace.instance("nowhere", host="no-such-host")
+    namespace.wait_stalled("nowhere", "HostNotFound")
+    namespace.delete("arena")
+
+
+# Its world takes a while to be saved.
+SLOW_TO_STOP = ["/bin/sh", "-c", "trap 'sleep 2; exit 0' TERM; while :; do sleep 0.1; done"]
+
+
+def test_what_takes_long_to_stop_is_not_called_stopped_before(
+    kubectl: Kubectl, machine: Machine, namespace: Namespace
+) -> None:
+    game = plain_game(SLOW_TO_STOP)
+    kubectl.apply(game)
+    unit = names.unit_name(game["spec"]["services"][0]["name"], "default")
+    try:
+        namespace.instance("slow", guid=game["spec"]["guid"])
+        namespace.wait_running("slow")
+        namespace.patch("slow", {"spec": {"state": "Stopped"}})
+        found = namespace.wait_ready("slow")
+        assert found["status"]["state"] == "Stopped"
+        assert machine.show(unit, "ActiveState")["ActiveState"] in ("inactive", "failed")
+        # Started by hand it is not as declared, nor is it while the next pass stops it.
+        machine.run("systemctl", "start", unit)
+        namespace.wait("slow", lambda each: reason(each) == "Running", "it runs and should not")
+        namespace.annotate("slow", reconcile="now")
+        namespace.wait("slow", lambda each: reason(each) == "Stopping", "it is being stopped")
+        namespace.wait_ready("slow")
+        assert machine.show(unit, "ActiveState")["ActiveState"] in ("inactive", "failed")
+        namespace.delete("slow")
+    finally:
+        kubectl("-n", namespace.name, "delete", "gameinstances", "--all", "--timeout=60s")
+        kubectl("delete", "game", game["metadata"]["name"])
+
+
+def test_a_game_that_contradicts_itself_is_told(kubectl: Kubectl, operator: Operator) -> None:
+    game = plain_game(["/bin/true", "${NOT_DECLARED}"])
+    name = game["metadata"]["name"]
+    kubectl.apply(game)
+    try:
+        wait_for(
+            lambda: is_true(kubectl.get("game", name), "Stalled"), 30.0, f"Game {name}: Stalled"
+        )
+    finally:
+        kubectl("delete", "game", name)
+
+
+@pytest.fixture
+def versions(watches: dict[str, Watch]) -> list[Object]:
+    """Every version of every object that has been seen so far, kind by kind."""
+    found = [version for watch in watches.values() for version in watch.versions()]
+    assert {each["kind"] for each in found} == {"Game", "GameHost", "GameInstance"}
+    return found
+
+
+def test_every_state_has_a_record(request: pytest.FixtureRequest, versions: list[Object]) -> None:
+    examples: dict[State, Object] = {}
+    for version in versions:
+        examples.setdefault(state_of(version), version)
+    if request.config.getoption("--write-states"):
+        for state in records.missing(examples):
+            records.write(state, examples[state])
+        for file, text in derived.derived().items():
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+    absent = [records.file_of(state).name for state in records.missing(examples)]
+    assert absent == [], f"a state without a record: {records.REWRITE}"
+
+
+def test_no_two_conditions_exclude_each_other(versions: list[Object]) -> None:
+    found = [each for each in versions if state_of(each).word == "contradiction"]
+    assert found == []
+
+
+def test_kstatus_says_of_every_version_what_it_should(versions: list[Object]) -> None:
+    answers = list(kstatus.compute(versions))
+    wrong = [
+        f"{version['kind']} {version['metadata']['name']} {state_of(version)}: {answer}"
+        for version, answer in zip(versions, answers, strict=True)
+        if answer.status != expected.kstatus(version)
+    ]
+    assert wrong == []
+    said = Counter(answer.status for answer in answers)
+    assert {"Current", "InProgress", "Failed", "Terminating"} <= set(said), said
+
+
+def test_nothing_is_current_when_it_is_new(versions: list[Object]) -> None:
+    first: dict[str, Object] = {}
+    for version in versions:
+        first.setdefault(version["metadata"]["uid"], version)
+    made_here = [each for each in first.values() if each["metadata"]["generation"] == 1]
+    assert made_here
+    said = {answer.status for answer in kstatus.compute(made_here)}
+    assert said <= {"InProgress", "Terminating"}, said
+
+
+def test_nothing_is_current_before_its_machine_is_as_declared(witness: Witness) -> None:
+    wait_for(lambda: witness.idle, 30.0, "the machines have been asked")
+    wrong = [each for each in witness.seen if each.wrong]
+    assert wrong == []
+    assert len(witness.seen) > witness.gone, f"{witness.gone} could not be asked any more"
