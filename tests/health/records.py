@@ -37,7 +37,7 @@ _NOISE = (
     (re.compile(r"(\[)\d+(\]:)"), r"\g<1>4321\g<2>"),
     (re.compile(r"(ssh-ed25519 )AAAA[A-Za-z0-9+/=]+"), r"\1AAAA"),
 )
-_FIXED = {
+_FIXED: dict[str, object] = {
     "mainPID": 4321,
     "cpuMillicores": 19,
     "memoryBytes": 36000000,
