@@ -97,6 +97,7 @@ def test_a_game_that_contradicts_itself_is_told(kubectl: Kubectl, operator: Oper
 def versions(watches: dict[str, Watch]) -> list[Object]:
     """Every version of every object that has been seen so far, kind by kind."""
     found = [version for watch in watches.values() for version in watch.versions()]
+    print(f"{len(found)} versions, {sum(watch.gaps for watch in watches.values())} gaps")
     assert {each["kind"] for each in found} == {"Game", "GameHost", "GameInstance"}
     return found
 

@@ -119,14 +119,16 @@ def _page() -> str:
         f"| {word} | {row.means} | {row.argo_cd} | {row.kstatus} | {row.todo} |"
         for word, row in expected.TABLE.items()
     ]
-    return f"{kept}{MARK}\n\n" + "\n".join([*_HEAD, *rows, "", _SEEN, "", *_seen(), ""])
+    return f"{kept}{MARK}\n\n" + "\n".join([*_HEAD, *rows, "", _SEEN, *_seen(), ""])
 
 
 _SEEN = """\
 ## Recorded
 
 Each of these has been left by a real operator on real machines at least once, and is judged by the
-programs themselves on every run of the suite:
+programs themselves on every run of the suite. A run that meets another state fails, and says how to
+record it: `hack/test tests/e2e --write-states`. `NoPass` stands for whatever lets a pass over the
+host come to nothing, `StepFailed` for any step of one that fails.
 """
 
 

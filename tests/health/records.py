@@ -29,6 +29,7 @@ _NOISE = (
     (re.compile(rf"(?!{GUID})[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}"), _UUID),
     (re.compile(r"\b(uid|machine) [0-9a-f]{32}\b"), r"\1 " + "0" * 32),
     (re.compile(r"\b[0-9a-f]{32,64}\b"), "0" * 32),
+    (re.compile(r"(?<!-)\b[0-9a-f]{12}\b"), "0" * 12),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), _INSTANT),
     (re.compile(r"\b198\.1[89]\.\d+\.\d+\b"), "192.0.2.10"),
     (re.compile(r"\b(e2e|scene|fault)-[0-9a-f]{8}\b"), r"\1-00000000"),
