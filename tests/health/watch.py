@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from labkit.cluster import Cluster
 from tests.health.states import Object
@@ -71,8 +72,7 @@ class Watch:
         with self.file.open("a") as stream:
             while not self._over.is_set():
                 try:
-                    version = self._follow(version, stream.write) if version else self._list()
-                    stream.flush()
+                    version = self._follow(version, stream) if version else self._list()
                 except _TooOldError:
                     self.gaps, version = self.gaps + 1, ""
                 except (OSError, http.client.HTTPException, json.JSONDecodeError):
@@ -83,7 +83,7 @@ class Watch:
         answer = self._ask(f"{_PREFIX}/{self.plural}?limit=1&resourceVersion=0")
         return str(json.loads(answer.read())["metadata"]["resourceVersion"])
 
-    def _follow(self, version: str, write: Callable[[str], object]) -> str:
+    def _follow(self, version: str, stream: TextIO) -> str:
         """Watch for a while; gives where the next one begins."""
         query = f"watch=1&allowWatchBookmarks=true&timeoutSeconds={_WATCH_SECONDS}"
         answer = self._ask(f"{_PREFIX}/{self.plural}?{query}&resourceVersion={version}")
@@ -95,7 +95,8 @@ class Watch:
             version = found["metadata"]["resourceVersion"]
             if event["type"] != "BOOKMARK":
                 found["metadata"].pop("managedFields", None)
-                write(f"{json.dumps(found)}\n")
+                stream.write(f"{json.dumps(found)}\n")
+                stream.flush()  # it may be read at any time
                 self.tell(found)
         return version
 
@@ -107,7 +108,7 @@ class Watch:
         connection = http.client.HTTPSConnection(
             "127.0.0.1", port, timeout=_LIMIT_SECONDS, context=context
         )
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Connection": "close"})
         answer = connection.getresponse()
         if answer.status == 410:
             raise _TooOldError
