@@ -253,7 +253,8 @@ def test_a_deletion_of_any_cascade_cleans_the_machine_and_ends(
     tenant.apply(arena)
     tenant.wait_ready(name_of(arena))
     assert any(unit.main_pid for unit in tenant.machine.state.units)
-    tenant("delete", "gi", name_of(arena), f"--cascade={cascade}", "--timeout=20s")
+    # The garbage collector looks for kinds that came or went twice a minute, and waits for that.
+    tenant("delete", "gi", name_of(arena), f"--cascade={cascade}", "--timeout=60s")
     assert not tenant.machine.state.ledger.instances
     assert not any(unit.main_pid for unit in tenant.machine.state.units)
 
