@@ -66,8 +66,7 @@ def down(name: str, tell: progress.Callback) -> None:
 def install(made: lab.Lab, kubectl: Kubectl) -> None:
     """Apply manifests/operator and the Secrets with the keys of the lab's machines."""
     kubectl(*APPLY, "-k", overlay.operator(made.folder / "manifests"))
-    crds = [f"crd/{kind}.warlock.dev" for kind in KINDS]
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", *crds)
+    kubectl.wait_established(*KINDS)
     secrets = [overlay.key_secret(host, account.NAMESPACE) for host in made.hosts.values()]
     if secrets:
         kubectl.apply(*secrets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from labkit.commands import attempt
 from labkit.errors import LabError
 
 LIMIT_SECONDS = 120.0
+_ESTABLISHED_SECONDS = 30.0
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,20 @@ class Kubectl:
         """Apply objects server-side; they go by standard input and never into an argument."""
         whole = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
         self(*APPLY, "-f", "-", stdin=json.dumps(whole))
+
+    def wait_established(self, *plurals: str) -> None:
+        """
+        Return when the kinds of our group are served; raises LabError where they never are.
+
+        kubectl gives up at once on a definition so new that its list of conditions is null.
+        """
+        crds = [f"crd/{plural}.warlock.dev" for plural in plurals]
+        wait = ("wait", "--for=condition=Established", "--timeout=30s", *crds)
+        deadline = time.monotonic() + _ESTABLISHED_SECONDS
+        while self.attempt(*wait).returncode != 0:
+            if time.monotonic() > deadline:
+                self(*wait)  # and so says what is wrong
+            time.sleep(_POLL_SECONDS)
 
 
 APPLY = ("apply", "--server-side", "--force-conflicts")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from demokit.kubectl import APPLY, Kubectl
 from labkit import binaries
 from tests.cluster.kube.proxy import Proxy
 from warlock_operator.errors import Conflict
@@ -73,13 +74,10 @@ def kubectl(kubeconfig: Path) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def installed(kubectl: Callable[..., str]) -> None:
+def installed(admin_kubectl: Kubectl) -> None:
     """The shipped manifests, applied as a user applies them, and the CRDs served."""
-    kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests/operator"))
-    kubectl(
-        "wait", "--for=condition=Established", "--timeout=30s",
-        *(f"crd/{plural}.warlock.dev" for plural in ("games", "gamehosts", "gameinstances")),
-    )  # fmt: skip
+    admin_kubectl(*APPLY, "-k", ROOT / "manifests/operator")
+    admin_kubectl.wait_established("games", "gamehosts", "gameinstances")
 
 
 @pytest.fixture
