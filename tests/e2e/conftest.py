@@ -18,6 +18,7 @@ from labkit.lab import Lab
 from tests.conftest import MakeHost, MakeOperator
 from tests.e2e import scenes
 from tests.e2e.world import API, Machine, Namespace, Object, ready, wait_for
+from tests.health import records
 from tests.health.watch import Watch
 from tests.health.witness import Witness
 
@@ -32,6 +33,21 @@ LAST = ("tests.e2e.test_secrecy", "tests.e2e.test_states", "tests.e2e.test_least
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests that look back at the whole run behind all others."""
     items.sort(key=lambda item: LAST.index(_module(item)) if _module(item) in LAST else -1)
+
+
+UNRECORDED = pytest.StashKey[list[str]]()
+"""Records that a run would add: see :mod:`tests.health.records`."""
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which states had no record; they were judged, and nobody can look them up."""
+    names = config.stash.get(UNRECORDED, [])
+    if names:
+        terminalreporter.section("states without a record")
+        for name in [*names, f"to add them: {records.REWRITE}"]:
+            terminalreporter.write_line(name)
 
 
 def _module(item: pytest.Item) -> str:

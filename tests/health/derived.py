@@ -126,9 +126,9 @@ _SEEN = """\
 ## Recorded
 
 Each of these has been left by a real operator on real machines at least once, and is judged by the
-programs themselves on every run of the suite. A run that meets another state fails, and says how to
-record it: `hack/test tests/e2e --write-states`. `NoPass` stands for whatever lets a pass over the
-host come to nothing, `StepFailed` for any step of one that fails.
+programs themselves on every run of the suite. A state that no run has left before is judged too;
+`hack/test tests/e2e --write-states` adds it. `NoPass` stands for whatever lets a pass over the host
+come to nothing, `StepFailed` for any step of one that fails.
 """
 
 

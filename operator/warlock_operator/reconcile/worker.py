@@ -368,7 +368,13 @@ def _now() -> float:
 
 
 def _needs_pass(before: ObservedUnit, after: ObservedUnit) -> bool:
-    """A unit that rests in another state than before, or runs another process, needs a decision."""
+    """
+    A unit that rests in another state than before, or runs another process, needs a decision.
+
+    One that has only just got to active, too: it was still activating when it was decided on last,
+    and may not be meant to run.
+    """
     if after.active_state in ("inactive", "failed"):
         return before.active_state != after.active_state
-    return after.active_state == "active" and before.main_pid != after.main_pid
+    known = (before.active_state, before.main_pid)
+    return after.active_state == "active" and known != ("active", after.main_pid)
