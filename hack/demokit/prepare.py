@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from labkit import argocd, binaries, disks, images, kstatus, machine, progress
+from labkit import argocd, binaries, disks, images, kstatus, machine, progress, redis
 from labkit.errors import LabError
 
 # (suite, with the game installed)
@@ -25,6 +25,7 @@ def main() -> int:
             binaries.control_plane(console)
             kstatus.program(console)
             argocd.programs(console)
+            redis.program(console)
             for suite, preinstalled in _IMAGES:
                 images.container(suite, preinstalled, console)
             disks.disk("bookworm", False, console)

@@ -23,6 +23,7 @@ examples:
   export KUBECONFIG=$(hack/lab kubeconfig)
   hack/lab ssh host-a systemctl status   a command on a host; no command: a shell
   hack/lab up --name old --suite bullseye --hosts 1     another lab beside it
+  hack/lab up --argocd                   Argo CD and a git repository for it, too
   hack/lab down                          remove every trace but the cache
 """
 
@@ -62,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=("local", "kind", "none"),
         help="local: processes on loopback; kind: needs Docker; none: hosts only",
     )
+    one.add_argument(
+        "--argocd",
+        action="store_true",
+        help="Argo CD beside the cluster, and a bare git repository that it can read",
+    )
     one.set_defaults(run=_up)
 
     one = commands.add_parser("down", parents=[named], help="remove a lab with every trace")
@@ -91,11 +97,14 @@ def _up(chosen: argparse.Namespace) -> None:
         preinstalled=chosen.preinstalled,
         vm=chosen.vm,
         cluster=chosen.cluster,
+        argocd=chosen.argocd,
         progress_to=progress.Console(),
     )
     if made.cluster:
         named = "" if made.name == "default" else f" --name {made.name}"
         print(f"export KUBECONFIG=$(hack/lab kubeconfig{named})")
+    if made.argocd:
+        print(f"git remote add lab {made.argocd.repository_url}")
 
 
 def _down(chosen: argparse.Namespace) -> None:
@@ -111,7 +120,7 @@ def _status(chosen: argparse.Namespace) -> int:
     if not state.names():
         print("no lab here: hack/lab up")
         return 0
-    row = "{:<12} {:<24} {:<9} {:<15} {}".format
+    row = "{:<12} {:<30} {:<9} {:<15} {}".format
     print(row("LAB", "PART", "STATE", "ADDRESS", "WHAT"))
     for name in state.names():
         for line in _rows(lab.load(name)):
@@ -122,7 +131,9 @@ def _status(chosen: argparse.Namespace) -> int:
 def _rows(found: lab.Lab) -> list[tuple[str, str, str, str]]:
     """Return part, state, address and kind of everything in a lab."""
     rows = []
-    for part, running in (found.cluster.running() if found.cluster else {}).items():
+    parts = found.cluster.running() if found.cluster else {}
+    parts |= found.argocd.running() if found.argocd else {}
+    for part, running in parts.items():
         rows.append((part, "running" if running else "stopped", "127.0.0.1", str(found.folder)))
     for host in found.hosts.values():
         what = f"{host.state.suite} {host.state.kind}"

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from labkit import argocd as argocd_programs
 from labkit import (
     binaries,
     disks,
@@ -26,6 +27,7 @@ from labkit import (
     network,
     paths,
     progress,
+    redis,
     state,
     sysctl,
 )
@@ -33,6 +35,7 @@ from labkit.cgroups import Group
 from labkit.cluster import Cluster
 from labkit.container import Container
 from labkit.errors import LabError, NoSuchLab
+from labkit.gitops import ArgoCD
 from labkit.host import Host, make_key
 from labkit.kind import KindCluster
 from labkit.state import ClusterKind, HostKind, HostState, LabState
@@ -47,6 +50,7 @@ class Lab:
         self.state = found
         self.folder = paths.lab_folder(found.name)
         self.cluster = _cluster(found, self.folder)
+        self.argocd = _argocd(found, self.cluster, self.folder)
         self.hosts: dict[str, Host] = {
             name: _host(found, host, self.folder) for name, host in sorted(found.hosts.items())
         }
@@ -72,6 +76,16 @@ class Lab:
         paths.checked_name(name, "host")
         with locks.held(f"lab-{self.name}"):
             return self._add_host(name, suite, preinstalled, kind, wait, progress_to)
+
+    def add_argocd(self, progress_to: progress.Callback = progress.silent) -> ArgoCD:
+        """
+        Add Argo CD, or start what of it does not run; it loads ``manifests/argo-cd`` anew.
+
+        Raises:
+            LabError: the lab's cluster is not of its own processes.
+        """
+        with locks.held(f"lab-{self.name}"):
+            return self._add_argocd(progress_to)
 
     def remove_host(self, name: str) -> None:
         """Remove a host with every trace; absent is fine."""
@@ -101,6 +115,9 @@ class Lab:
                 "etcd_url": self.cluster.etcd_url,
                 "audit_log": str(self.cluster.audit_log),
             }
+        if self.argocd:
+            derived["argocd_repository"] = self.argocd.repository_url
+            derived["argocd_metrics"] = self.argocd.metrics_url
         hosts = {name: host.describe() for name, host in self.hosts.items() if host.finished}
         state.write(self.state, derived, hosts)
 
@@ -138,10 +155,23 @@ class Lab:
             host.wait_ready()
         return host
 
+    def _add_argocd(self, tell: progress.Callback) -> ArgoCD:
+        if not isinstance(self.cluster, Cluster):
+            raise LabError("Argo CD runs beside a cluster of the lab's own processes alone")
+        _ready_argocd_tools(tell)
+        self._refresh()
+        self.state.argocd = True
+        self.argocd = ArgoCD(self.state, self.folder / "argocd", self.cluster)
+        self.save()  # before anything is made: the next up must find it
+        with progress.step("Argo CD", tell) as step:
+            self.argocd.start()
+            step.detail = self.argocd.repository_url
+        return self.argocd
+
     def _refresh(self) -> None:
         """Read the state again: another process may have added a host."""
         fresh = Lab(state.read(self.name))
-        self.state, self.hosts = fresh.state, fresh.hosts
+        self.state, self.hosts, self.argocd = fresh.state, fresh.hosts, fresh.argocd
 
 
 def up(
@@ -152,6 +182,7 @@ def up(
     preinstalled: bool = False,
     vm: bool = False,
     cluster: ClusterKind = "local",
+    argocd: bool = False,
     progress_to: progress.Callback = progress.silent,
 ) -> Lab:
     """
@@ -170,6 +201,8 @@ def up(
     with locks.held(f"lab-{name}"):
         machine.provide(progress_to, containers=hosts > 0 and not vm, machines=hosts > 0 and vm)
         _ready_cluster_tools(cluster, progress_to)
+        if argocd and cluster == "local":
+            _ready_argocd_tools(progress_to)
         kind: HostKind = "vm" if vm else "container"
         if hosts:
             _host_maker(kind, suite, preinstalled, progress_to)
@@ -180,6 +213,9 @@ def up(
             found = state.allocate(name, cluster)
         lab = Lab(found)
         _start_cluster(lab, progress_to)
+        if argocd or found.argocd:
+            lab._add_argocd(progress_to)
+            found = lab.state
         # Those that are there too: one may have been left half-made.
         for host_name in sorted({*found.hosts, *(_host_name(number) for number in range(hosts))}):
             with progress.step(f"host {host_name}", progress_to) as step:
@@ -254,6 +290,18 @@ def _ready_cluster_tools(kind: ClusterKind, tell: progress.Callback) -> None:
         binaries.control_plane(tell)
     elif kind == "kind":
         KindCluster.check()
+
+
+def _ready_argocd_tools(tell: progress.Callback) -> None:
+    machine.provide_git(tell)
+    argocd_programs.programs(tell)
+    redis.program(tell)
+
+
+def _argocd(found: LabState, cluster: Cluster | KindCluster | None, folder: Path) -> ArgoCD | None:
+    if not found.argocd or not isinstance(cluster, Cluster):
+        return None
+    return ArgoCD(found, folder / "argocd", cluster)
 
 
 def _cluster(found: LabState, folder: Path) -> Cluster | KindCluster | None:

@@ -30,7 +30,7 @@ _MACHINES = {
     "mke2fs": "e2fsprogs",
 }
 # Another apt may run, such as the machine's daily upgrade.
-_OPTIONS = ("-q", "-o", "DPkg::Lock::Timeout=300")
+APT_OPTIONS = ("-q", "-o", "DPkg::Lock::Timeout=300")
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -65,6 +65,12 @@ def provide(tell: progress.Callback, *, containers: bool, machines: bool) -> Non
         raise CannotCarry(f"still missing after installation: {', '.join(still)}")
 
 
+def provide_git(tell: progress.Callback) -> None:
+    """Install git where it lacks, which Argo CD's repo-server calls."""
+    if not which("git"):
+        install(["git"], tell)
+
+
 def install(packages: Iterable[str], tell: progress.Callback) -> None:
     """Install Debian packages; raises CannotCarry with the command to run by hand."""
     names = sorted(packages)
@@ -73,8 +79,8 @@ def install(packages: Iterable[str], tell: progress.Callback) -> None:
         raise CannotCarry(f"not a Debian machine; install by your own means: {', '.join(names)}")
     # apt's wait for its lock does not cover the package lists, so we take turns.
     with progress.step(by_hand, tell), locks.held("apt"):
-        attempt("apt-get", *_OPTIONS, "update", limit_seconds=300.0)
-        argv = ("apt-get", *_OPTIONS, "install", "--yes", "--no-install-recommends", *names)
+        attempt("apt-get", *APT_OPTIONS, "update", limit_seconds=300.0)
+        argv = ("apt-get", *APT_OPTIONS, "install", "--yes", "--no-install-recommends", *names)
         done = attempt(*argv, limit_seconds=1200.0)
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

@@ -49,6 +49,7 @@ class LabState:
     apiserver_port: int
     etcd_port: int
     etcd_peer_port: int
+    argocd: bool = False
     hosts: dict[str, HostState] = field(default_factory=dict)
 
 

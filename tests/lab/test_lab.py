@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit import cgroups, lab, paths, state
+from labkit import cgroups, gitops, lab, paths, state
 from labkit.errors import LabError
 
 _LAB = paths.REPOSITORY / "hack" / "lab"
@@ -148,6 +149,30 @@ def test_an_up_that_was_killed_is_finished_by_the_next_and_removed_by_down() -> 
         assert _hack_lab("down", "--name", name).returncode == 0
     assert _traces(name, subnet) == []
     assert _hack_lab("down", "--name", name).returncode == 0
+
+
+def test_an_argocd_whose_start_was_killed_is_finished_by_the_next_up_and_goes_with_the_lab() -> (
+    None
+):
+    name = f"{_NAME}-g"
+    argv = [sys.executable, "-P", "-m", "labkit", "up", "--name", name, "--hosts", "0", "--argocd"]
+    environment = {**os.environ, "PYTHONPATH": str(paths.REPOSITORY / "hack")}
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL) as process:
+        # The first part runs, the last one does not yet.
+        _until(cgroups.Group(name, gitops.PARTS[0]).alive)
+        process.send_signal(signal.SIGKILL)
+    subnet = state.read(name).subnet
+    try:
+        # What a lab has had, it has again without being asked for.
+        assert _hack_lab("up", "--name", name, "--hosts", "0").returncode == 0
+        rows = [line.split() for line in _hack_lab("status").stdout.splitlines()]
+        running = {row[1] for row in rows if row[0] == name and row[2] == "running"}
+        assert running >= set(gitops.PARTS)
+        said = json.loads(_hack_lab("status", "--name", name, "--json").stdout)
+        assert Path(said["argocd_repository"].removeprefix("file://"), "HEAD").exists()
+    finally:
+        assert _hack_lab("down", "--name", name).returncode == 0
+    assert _traces(name, subnet) == []
 
 
 def test_without_root_it_says_so_in_one_line() -> None:
