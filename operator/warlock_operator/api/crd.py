@@ -11,6 +11,7 @@ pydantic's JSON schema is not structural, so it is lowered:
     additionalProperties    dropped where false: unknown fields are pruned, or refused if strict
     title                   dropped
     a list without a kind   x-kubernetes-list-type: atomic
+    properties {}           dropped: so does the apiserver, and Argo CD would see drift for ever
     default                 kept where it says something; in a status NOT_YET_OBSERVED alone
 """
 
@@ -49,14 +50,14 @@ class Column:
     wide: bool = False
 
     def lowered(self) -> Schema:
-        """As an entry of ``additionalPrinterColumns``."""
-        return {
+        """As an entry of ``additionalPrinterColumns``; the apiserver drops a priority of 0."""
+        made = {
             "name": self.name,
             "type": self.type,
             "jsonPath": self.path,
             "description": self.description,
-            "priority": int(self.wide),
         }
+        return {**made, "priority": 1} if self.wide else made
 
 
 def _condition(type_: str, field: str = "status") -> str:
@@ -225,6 +226,8 @@ def _lower_object(node: Schema, definitions: Mapping[str, Schema]) -> None:
         node["properties"] = {
             name: lower(child, definitions) for name, child in node["properties"].items()
         }
+        if not node["properties"]:
+            del node["properties"]
     node.pop("propertyNames", None)
     if node.get("additionalProperties") in (False, True):
         del node["additionalProperties"]
