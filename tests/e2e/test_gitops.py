@@ -396,9 +396,11 @@ def test_a_pruned_host_with_servers_stays_is_served_and_says_why(
     # Served: what crashes runs again.
     machine.run("kill", "-9", str(pid))
     games.wait(ARENA, partial(_runs_other, pid), "it runs again")
-    shown = delivered.get()
-    print(f"Argo CD: {delivery.status_of(shown)} {health(shown)} {operation(shown).get('phase')}")
-    assert resource_health(shown, "GameInstance", ARENA)["status"] == "Healthy"
+    shown = delivered.wait(
+        lambda found: resource_health(found, "GameInstance", ARENA).get("status") == "Healthy",
+        "its servers are Healthy",
+    )
+    assert resource_health(shown, "GameHost", HOST)["status"] == "Progressing"
 
     # Git goes on to be followed: nothing hangs on the machine that waits.
     repository.edit(SAMPLE / "overlays/one-site/kustomization.yaml", without_servers)
