@@ -12,18 +12,25 @@ from warlock_agent import names
 
 BALLAST = ".fault-ballast"
 
+# Whoever looks meanwhile sees all of the files: they are copied first, and shown at once.
 _SMALL = """
 set -e
 for where in {folders}; do
-    mkdir -p "$where"; mkdir /root/fault-kept; cp -a "$where/." /root/fault-kept
-    mount -t tmpfs -o size={size},nr_inodes={inodes},mode=0755 fault "$where"
-    cp -a /root/fault-kept/. "$where"; rm -r /root/fault-kept
+    mkdir -p "$where" /root/fault-new
+    mount -t tmpfs -o size={size},nr_inodes={inodes},mode=0755 fault /root/fault-new
+    cp -a "$where/." /root/fault-new
+    mount --bind /root/fault-new "$where"
+    umount -l /root/fault-new
 done
 """
 _LARGE = """
+set -e
 for where in {folders}; do
-    rm -rf "$where"/.fault-ballast*; mkdir /root/fault-kept; cp -a "$where/." /root/fault-kept
-    umount -l "$where"; cp -a /root/fault-kept/. "$where"; rm -r /root/fault-kept
+    rm -rf "$where"/.fault-ballast*
+    mkdir -p /root/fault-under; mount --bind / /root/fault-under
+    find "/root/fault-under$where" -mindepth 1 -delete
+    cp -a "$where/." "/root/fault-under$where"
+    umount /root/fault-under; umount -l "$where"
 done
 """
 
