@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import errno
 import itertools
+import os
 import subprocess
 from pathlib import Path
 
@@ -13,10 +15,23 @@ from hypothesis import strategies as st
 
 from tests.transport.pythons import too_old
 from warlock_agent.__main__ import _parser
-from warlock_operator.errors import AgentFailed, PythonMissing, SudoDenied
+from warlock_operator.errors import (
+    AgentFailed,
+    DiskFull,
+    OperatorError,
+    PythonMissing,
+    ReadOnlyFileSystem,
+    SudoDenied,
+)
 from warlock_operator.settings import Settings
 from warlock_operator.transport import loader
-from warlock_operator.transport.loader import Greeting, Said, command_line, not_started
+from warlock_operator.transport.loader import (
+    Greeting,
+    Said,
+    command_line,
+    not_started,
+    refused,
+)
 from warlock_operator.transport.remote import agent_words
 
 MARKER = "0123456789abcdef"
@@ -146,3 +161,21 @@ def test_what_the_shell_says_is_told_apart(
 ) -> None:
     found = not_started(status, f"motd\n{stderr}\n", "", "warlock", sudo)
     assert type(found) is error
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, DiskFull),
+        (errno.EDQUOT, DiskFull),
+        (errno.EROFS, ReadOnlyFileSystem),
+        (errno.EACCES, AgentFailed),
+    ],
+)
+def test_a_disk_that_does_not_take_the_agent_is_told_as_such(
+    number: int, kind: type[OperatorError]
+) -> None:
+    said = Said("FAILED", str(OSError(number, os.strerror(number), "/var/lib/warlock")))
+    error = refused(said)
+    assert type(error) is kind
+    assert os.strerror(number) in str(error)

@@ -22,16 +22,19 @@ Any Python 3 can read the loader: the check of the version comes before all that
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from warlock_operator.errors import (
     AgentFailed,
+    DiskFull,
     HostReplaced,
     OperatorError,
     PythonMissing,
     PythonTooOld,
+    ReadOnlyFileSystem,
     SudoDenied,
 )
 
@@ -232,6 +235,13 @@ _PYTHON_LOST = re.compile(
     r"python3['\":]*\s*(command )?not found|unknown command:? '?python3", re.I
 )
 
+_DISK: dict[str, type[OperatorError]] = {
+    f"[Errno {errno.ENOSPC}": DiskFull,
+    f"[Errno {errno.EDQUOT}": DiskFull,
+    f"[Errno {errno.EROFS}": ReadOnlyFileSystem,
+}
+"""Errors by how Python writes an OSError, up to the bracket; hosts are Linux as we are."""
+
 
 def refused(said: Said, machine_ids: Sequence[str] = ()) -> OperatorError:
     """Turn the loader's last word into an error that says what to do."""
@@ -241,7 +251,8 @@ def refused(said: Said, machine_ids: Sequence[str] = ()) -> OperatorError:
         oldest = ".".join(map(str, OLDEST_PYTHON))
         return PythonTooOld(f"python3 on the host is {said.text}: install {oldest} or newer")
     if said.word == "FAILED":
-        return AgentFailed(f"the agent could not be put on the host: {said.text}")
+        kind = _DISK.get(said.text.partition("]")[0], AgentFailed)
+        return kind(f"the agent could not be put on the host: {said.text}")
     return AgentFailed(f"the loader said {said.word[:40]!r}, which means nothing")
 
 

@@ -91,7 +91,7 @@ ROWS: tuple[Row, ...] = (
         "no byte is left there; the agent is removed and the sessions end",
         first=f"rm {names.AGENT_DIR}/*.pyz",
         more=acts.then_cut("", "true"),
-        says=refused("AgentFailed", "No space left on device"),
+        says=refused("DiskFull", "No space left on device"),
     ),
     _full(
         "disk full, at an environment file",
