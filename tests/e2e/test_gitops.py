@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,6 @@ import pytest
 
 from demokit import account, demo, overlay
 from demokit.kubectl import Kubectl
-from labkit import paths
 from labkit.gitops import POLL_SECONDS, ArgoCD
 from labkit.lab import Lab
 from tests.conftest import QUICK, MakeOperator
@@ -32,6 +32,7 @@ from tests.e2e.world import (
     reason,
     wait_for,
 )
+from tests.page import Typist
 from warlock_agent import names
 
 ARGOCD_MANAGER = "argocd-controller"
@@ -61,6 +62,7 @@ def repository(lab: Lab, argocd: ArgoCD, machine: Machine) -> Repository:
 
 @pytest.fixture(scope="module")
 def delivered(
+    lab: Lab,
     kubectl: Kubectl,
     machine: Machine,
     argocd: ArgoCD,
@@ -78,18 +80,24 @@ def delivered(
     app = Application(made["metadata"]["name"], kubectl, argocd)
     kubectl.apply(made)
     yield app
+    _remove_applications(kubectl)
+    demo.install(lab, kubectl)
     operator.start(QUICK)
-    _remove(app)
+    _remove_objects(kubectl)
 
 
-def _remove(app: Application) -> None:
-    """Have everything go that is left, so that the suites behind find the cluster as before."""
-    kubectl = app.kubectl
-    kubectl("apply", "--server-side", "--force-conflicts", "-k", paths.REPOSITORY / "crds")
-    argv = ("-n", "argocd", "patch", "application", app.name, "--type=merge")
-    kubectl.attempt(*argv, "-p", '{"metadata":{"finalizers":null}}')
+def _remove_applications(kubectl: Kubectl) -> None:
+    """Have Argo CD let go of everything and remove nothing."""
     gone = ("delete", "--ignore-not-found", "--timeout=60s")
-    kubectl("-n", "argocd", *gone, "application", app.name)
+    for name in ("game-servers", "warlock-operator"):
+        argv = ("-n", "argocd", "patch", "application", name, "--type=merge")
+        kubectl.attempt(*argv, "-p", '{"metadata":{"finalizers":null}}')
+        kubectl("-n", "argocd", *gone, "application", name)
+
+
+def _remove_objects(kubectl: Kubectl) -> None:
+    """Have everything go that is left, so that the suites behind find the cluster as before."""
+    gone = ("delete", "--ignore-not-found", "--timeout=60s")
     kubectl("-n", "games", *gone, "gameinstances", "--all")
     kubectl(*gone, "gamehosts,games", "--all")
     kubectl(*gone, "namespace", "games")
@@ -437,3 +445,43 @@ def test_deleting_the_application_waits_for_somebody_too(
     assert machine.exists(directory)
     # Dropping a kind would drop every server of every team.
     kubectl("get", "crd", *(f"{kind}.warlock.dev" for kind in demo.KINDS))
+
+
+PAGE_SECONDS = 240.0
+
+
+def test_the_page_leads_a_person_to_servers_that_run(
+    delivered: Application,
+    kubectl: Kubectl,
+    machine: Machine,
+    operator_process: MakeOperator,
+    games: Namespace,
+    tmp_path: Path,
+) -> None:
+    """Every command of docs/gitops.md, with nothing there but Argo CD; its syncs do the rest."""
+    operator = operator_process()
+    operator.stop()
+    kubectl("delete", "namespace", account.NAMESPACE, "--timeout=60s")
+    name = {"name": "argocd-notifications-cm", "namespace": "argocd"}
+    kubectl.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": name})
+    host = machine.host
+    typist = Typist(
+        tmp_path, kubectl, host.address, host.host_key, host.client_key_path, argo_cd=True
+    )
+
+    def has_account() -> bool:
+        """Argo CD makes the Deployment too, whose pods nobody runs here."""
+        there = kubectl.attempt("-n", account.NAMESPACE, "get", "serviceaccount", account.NAME)
+        asked = ("auth", "can-i", f"--as={scenes.ACCOUNT}", "-n", account.NAMESPACE)
+        may = kubectl.attempt(*asked, "create", "leases.coordination.k8s.io")
+        return there.returncode == may.returncode == 0
+
+    with ThreadPoolExecutor(1) as pool:
+        typing = pool.submit(typist.type, PAGE_SECONDS)
+        wait_for(lambda: typing.done() or has_account(), 60.0, "the operator has its account")
+        operator.start({**QUICK, **LOST_SOON})
+        done = typing.result()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    for server, identity in ((ARENA, "default"), (PRACTICE, PRACTICE_ID)):
+        assert machine.main_pid(identity) in machine.bound(port_of(games.get(server)))
+    assert delivered.get()["spec"]["source"]["repoURL"] == typist.repository

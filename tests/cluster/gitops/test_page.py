@@ -3,14 +3,12 @@ docs/gitops.md, typed by a person: every command of the page, in its order, in o
 
 Argo CD's own kinds are there, and its controllers are not: after each push this test applies what
 was pushed, as its sync would. The operator and the git repository are real, the machine is in
-memory and runs the real planner.
+memory and runs the real planner. With Argo CD and a real machine: tests/e2e/test_gitops.py.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,26 +18,19 @@ import pytest
 
 from demokit.kubectl import Kubectl
 from labkit import argocd, paths
-from tests.cluster.kube.conftest import FAST, installed, kubectl
+from tests.cluster.kube.conftest import FAST, installed
 from tests.cluster.operator.conftest import Running
 from tests.e2e.conftest import remove_objects
 from tests.e2e.world import Object, wait_for
+from tests.page import PAGE, SAMPLE, SECONDS, Typist, blocks
 from warlock_operator.transport.fixture import FixtureLinks
 from warlock_operator.web.server import Health
 
-__all__ = ["installed", "kubectl"]  # fixtures of that suite, used here too
+__all__ = ["installed"]  # a fixture of that suite, used here too
 
-PAGE = paths.REPOSITORY / "docs/gitops.md"
-SAMPLE = "manifests/samples/gitops"
 ADDRESS = "198.18.1.90"
 HOST_KEY = "ssh-ed25519 " + "AAAAC3NzaC1lZDI1NTE5AAAAI" + "B" * 43
 CONFIG = ("argocd-cm", "argocd-cmd-params-cm", "argocd-notifications-cm")
-SECONDS = 120
-
-
-def blocks(kind: str) -> list[str]:
-    """The fenced commands of the page."""
-    return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -87,72 +78,13 @@ def operator(argo_cd: Kubectl) -> Iterator[FixtureLinks]:
     running.stop()
 
 
-def shell(kubectl: Kubectl, folder: Path) -> dict[str, str]:
-    """What the page takes for granted, in an environment."""
-    programs = folder / "bin"
-    programs.mkdir()
-    (programs / "kubectl").symlink_to(kubectl.program)
-    key = folder / "key"
-    key.write_text("of a machine in memory")
-    git = {"GIT_CONFIG_GLOBAL": str(folder / "gitconfig"), "GIT_CONFIG_NOSYSTEM": "1"}
-    (folder / "gitconfig").write_text("[user]\nname = Ann\nemail = ann@example.org\n")
-    return {
-        **os.environ,
-        **git,
-        "PATH": f"{programs}:{os.environ['PATH']}",
-        "KUBECONFIG": str(kubectl.kubeconfig),
-        "SOURCE": str(folder / "source"),
-        "REPOSITORY": f"file://{folder}/remote.git",
-        "IMAGE": "registry.example.org/other:1",
-        "HOST": ADDRESS,
-        "HOST_KEY": HOST_KEY,
-        "KEY": str(key),
-    }
-
-
-def script(folder: Path) -> str:
-    """All commands of the page, with a sync behind each push that Argo CD would see."""
-    sync = f"""
-synced() {{
-    rm -rf {folder}/read
-    git clone -q -b main "$REPOSITORY" {folder}/read
-    for wave in operator overlays/one-site; do
-        kubectl apply --server-side --force-conflicts -k {folder}/read/{SAMPLE}/$wave
-    done
-}}
-"""
-    made, applied = ["set -eux", sync], False
-    for block in blocks("sh"):
-        made.append(block)
-        applied = applied or "kubectl apply -k argo-cd" in block
-        if applied and ("git push" in block or "apply -k argo-cd" in block):
-            made.append("synced")
-    return "\n".join(made)
-
-
-def repositories(folder: Path, environment: dict[str, str]) -> None:
-    """The product's own repository, as far as the page needs it, and an empty one."""
-    source = folder / "source"
-    for part in ("crds", "manifests"):
-        shutil.copytree(paths.REPOSITORY / part, source / part)
-    for argv in (
-        ["init", "-q", "-b", "main", str(source)],
-        ["-C", str(source), "add", "."],
-        ["-C", str(source), "commit", "-q", "-m", "The product"],
-        ["init", "-q", "--bare", "-b", "main", str(folder / "remote.git")],
-    ):
-        subprocess.run(["git", *argv], env=environment, check=True, timeout=SECONDS)
-
-
 def test_the_commands_of_the_page_lead_to_servers_that_run(
     argo_cd: Kubectl, operator: FixtureLinks, tmp_path: Path
 ) -> None:
-    environment = shell(argo_cd, tmp_path)
-    repositories(tmp_path, environment)
-    done = subprocess.run(
-        ["sh", "-c", script(tmp_path)],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False,
-    )  # fmt: skip
+    key = tmp_path / "key"
+    key.write_text("of a machine in memory")
+    typist = Typist(tmp_path, argo_cd, ADDRESS, HOST_KEY, key, argo_cd=False)
+    done = typist.type(SECONDS)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     machine = operator.machine_at(ADDRESS)
     assert {each.name for each in machine.state.ledger.instances} == {"arena", "practice"}
@@ -162,7 +94,7 @@ def test_the_commands_of_the_page_lead_to_servers_that_run(
         lambda: argo_cd.get("gh", "host-a")["spec"]["ssh"]["hostKeys"] == [HOST_KEY], 1.0, "our key"
     )
     made = argo_cd.items("applications", "-n", "argocd")
-    assert {each["spec"]["source"]["repoURL"] for each in made} == {environment["REPOSITORY"]}
+    assert {each["spec"]["source"]["repoURL"] for each in made} == {typist.repository}
     assert {each["metadata"]["name"] for each in made} == {"game-servers", "warlock-operator"}
     said = argo_cd.get("configmap", "argocd-cm", "-n", "argocd")["data"]
     assert any("warlock.dev_GameInstance" in key for key in said)
@@ -170,7 +102,10 @@ def test_the_commands_of_the_page_lead_to_servers_that_run(
 
 def test_only_what_waits_for_argo_cd_itself_is_left_out() -> None:
     (left_out,) = blocks("sh argocd")
-    assert left_out.startswith("kubectl -n argocd wait application/game-servers ")
+    commands = left_out.replace("\\\n", "").splitlines()
+    assert {line.split(" --")[0] for line in commands} == {
+        "kubectl -n argocd wait application/game-servers"
+    }
     fences = re.findall(r"^```(\S.*)$", PAGE.read_text(), re.MULTILINE)
     assert set(fences) == {"sh", "sh argocd"}
     assert len(blocks("sh")) == fences.count("sh") >= 9
