@@ -204,9 +204,17 @@ class HostWorker:
         await self._hang_up()
         await asyncio.sleep(pause_seconds(self._attempted_at, _now()))
         self._attempted_at = _now()
-        link = self._around.links.connect(target, self._pushed, self._lost)
+        lost: list[OperatorError] = []
+
+        def on_lost(error: OperatorError) -> None:
+            lost.append(error)
+            self._lost(error)
+
+        link = self._around.links.connect(target, self._pushed, on_lost)
         try:
             hello = await self._heeding_edits(item, target, link.open())
+            if lost:  # between its hello and our turn: a dead link would be held for good
+                raise lost[0]
             check_machine(item, hello.observed.machine_id, self._around)
         except BaseException:
             await link.close()

@@ -28,7 +28,7 @@ from warlock_operator.reconcile.turns import Turns
 from warlock_operator.settings import Settings
 from warlock_operator.transport.fixture import FixtureLinks
 from warlock_operator.transport.link import HostLink, LinkTarget, OnFrame, OnLost
-from warlock_operator.transport.machine import Machine
+from warlock_operator.transport.machine import Machine, Push
 from warlock_operator.transport.players import PlayerQueries
 
 SETTINGS = Settings(transport="fixture")
@@ -146,6 +146,27 @@ async def test_a_host_that_is_back_is_served_within_seconds(world: World, one: R
         await asyncio.sleep(0.1)
         assert now() - back < 6.0
     assert len(world.attempts(one)) == tried + 1
+
+
+@scenario
+async def test_a_line_that_breaks_right_behind_the_hello_is_not_kept(
+    world: World, one: Raw
+) -> None:
+    machine = world.machine(one)
+    attach, breaks = machine.attach, iter(range(3))
+
+    def break_at_once(link: int, push: Push, cut: Callable[[], None]) -> None:
+        attach(link, push, cut)
+        if next(breaks, None) is not None:
+            cut()
+
+    machine.attach = break_at_once  # type: ignore[method-assign]
+    machine.faults.unreachable = False
+    began = now()
+    while not machine.passes:
+        await asyncio.sleep(0.1)
+        assert now() - began < 60.0
+    assert next(breaks, None) is None
 
 
 @scenario
