@@ -74,6 +74,7 @@ TABLE: Mapping[str, Judgement] = {
 }
 """By the word of the state, in the order in which they are met."""
 
+GAME_GOES = "it is being deleted; servers of it run on"
 DELETION_NOT_SEEN = "the operator has not seen the deletion yet"
 NOT_SEEN_YET = "the operator has not seen this version yet"
 
@@ -88,7 +89,7 @@ def health(found: Object) -> dict[str, str]:
 
 def _message(found: Object, word: str) -> str:
     if word == "deleting" and not state_of(found).reason:
-        return DELETION_NOT_SEEN
+        return GAME_GOES if found["kind"] == "Game" else DELETION_NOT_SEEN
     if word == "behind":
         return NOT_SEEN_YET
     if word == "unseen":

@@ -14,6 +14,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from labkit.host import Host
 from labkit.lab import Lab
 from tests.health.states import Object, state_of
 from warlock_agent import names
@@ -82,7 +83,7 @@ class Witness:
 
     def _look(self, found: Object) -> Seen | None:
         meta = found["metadata"]
-        host = self.lab.hosts.get(found["spec"]["host"])
+        host = self._host(found)
         inside = host.inside if host is not None else None
         if inside is None:
             return None
@@ -92,6 +93,15 @@ class Witness:
         if wrong is None or (wrong and passed):
             return None
         return Seen(f"{meta['namespace']}/{meta['name']}", meta["generation"], wrong)
+
+    def _host(self, found: Object) -> Host | None:
+        """Give the lab's host: most GameHosts have its name, and all its address."""
+        hosts = dict(self.lab.hosts)
+        named = hosts.get(found["spec"]["host"])
+        if named is not None:
+            return named
+        address = found["status"].get("address", "").partition(":")[0]
+        return next((host for host in hosts.values() if host.address == address), None)
 
 
 def _started_otherwise(inside: Path, found: Object) -> str | None:

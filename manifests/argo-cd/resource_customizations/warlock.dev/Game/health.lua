@@ -17,6 +17,12 @@ local function said(type, otherwise)
   return message
 end
 
+-- We hold no Game back: whoever deletes in the foreground does, for a moment.
+if obj.metadata.deletionTimestamp ~= nil then
+  local goes = "it is being deleted; servers of it run on"
+  return { status = "Progressing", message = goes, deletionMessage = goes }
+end
+
 if status.observedGeneration ~= obj.metadata.generation then
   return { status = "Progressing", message = "the operator has not seen this version yet" }
 end
