@@ -215,7 +215,7 @@ def test_crashes_and_restarts_of_the_operator_are_no_drift(
     delivered: Application, machine: Machine, operator_process: MakeOperator, games: Namespace
 ) -> None:
     operator = operator_process()
-    syncs = delivered.syncs()
+    syncs, before, begun = delivered.syncs(), delivered.reconciles(), time.monotonic()
     with delivered.watched() as said:
         for _ in range(2):
             pid = machine.main_pid()
@@ -225,7 +225,10 @@ def test_crashes_and_restarts_of_the_operator_are_no_drift(
         operator.start({**QUICK, **LOST_SOON})
         operator.wait_ready()
         delivered.wait_healthy()
-    print(f"health meanwhile: {sorted(said.column(1))}")
+    took, grown = time.monotonic() - begun, delivered.reconciles() - before
+    print(f"health meanwhile: {sorted(said.column(1))}; compared {grown} times in {took:.1f} s")
+    # It compares anew when the health of an object changes, which each of the three may do twice.
+    assert grown <= took / POLL_SECONDS + 2 + 3 * 2
     assert said.column(0) == {"Synced"}
     assert len(said.column(2)) == 1
     assert delivered.syncs() == syncs
