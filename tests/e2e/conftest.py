@@ -35,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LAST.index(_module(item)) if _module(item) in LAST else -1)
 
 
+LOOSE = pytest.StashKey[set[str]]()
+"""Namespaces of objects that were served by another schema than ours, for a while."""
 UNRECORDED = pytest.StashKey[list[str]]()
 """Records that a run would add: see :mod:`tests.health.records`."""
 

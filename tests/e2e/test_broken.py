@@ -12,7 +12,7 @@ import yaml
 
 from demokit.kubectl import Kubectl
 from labkit import paths
-from tests.e2e.conftest import wait_host
+from tests.e2e.conftest import LOOSE, wait_host
 from tests.e2e.world import GUID, Machine, Namespace, condition, is_true, reason, wait_for
 from tests.schemas import PLURALS, loosened
 
@@ -32,12 +32,14 @@ def spoil(kubectl: Kubectl, *which: str, spec: Any) -> None:
 
 @pytest.fixture
 def loose(
-    kubectl: Kubectl, namespace: Namespace, machine: Machine
+    request: pytest.FixtureRequest, kubectl: Kubectl, namespace: Namespace, machine: Machine
 ) -> Iterator[tuple[dict[str, int], dict[str, str]]]:
     """Two instances that run, and schemas that refuse nothing; gives what is on the machine."""
     strict = [
         yaml.safe_load((paths.REPOSITORY / f"crds/{plural}.yaml").read_text()) for plural in PLURALS
     ]
+    # A watch that is open goes on serving by the schema that it began with, defaults included.
+    request.config.stash.setdefault(LOOSE, set()).add(namespace.name)
     namespace.instance("arena", instance_id=str(uuid.uuid4()))
     namespace.instance("neighbour")
     for name in ("arena", "neighbour"):
