@@ -43,8 +43,9 @@ def host_of(inventory: Inventory, item: InstanceItem) -> HostItem:
     if len(meant) > 1:
         names = ", ".join(host.meta.name for host in meant)
         raise AmbiguousHost(
-            f"GameHosts {names} have the address {reference}; give them different addresses, or "
-            "create this GameInstance anew with a GameHost's name as spec.host"
+            f"GameHosts {names} have the address {reference}; delete all but one, give them "
+            "different addresses, or create this GameInstance anew with a GameHost's name as "
+            "spec.host"
         )
     return meant[0]
 

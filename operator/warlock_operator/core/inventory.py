@@ -164,19 +164,30 @@ class Inventory:
         items = (self._items[Kind.GAME][uid] for uid in self._games.get(guid, ()))
         return tuple(sorted(items, key=lambda item: item.age_key))
 
+    def hosts_at(self, address: str) -> tuple[HostItem, ...]:
+        """GameHosts of that address, by name."""
+        items = (self._items[Kind.GAME_HOST][u] for u in self._addresses.get(address, ()))
+        return tuple(sorted(items, key=lambda item: item.meta.name))
+
     def hosts_meant(self, reference: str) -> tuple[HostItem, ...]:
-        """GameHosts that ``spec.host`` may mean: the one of that name, else all of that address."""
+        """
+        GameHosts that ``spec.host`` may mean: the one of that name, else those of that address.
+
+        One that is being deleted gives way to another that reaches the same machine: each would
+        wait for the other otherwise, the GameHost for its instances and they for one meaning.
+        """
         named = self.host(reference)
         if named is not None:
             return (named,)
-        items = (self._items[Kind.GAME_HOST][u] for u in self._addresses.get(reference, ()))
-        return tuple(sorted(items, key=lambda item: item.meta.name))
+        there = self.hosts_at(reference)
+        heirs = {_endpoint(host) for host in there if not _leaves(host)}
+        return tuple(h for h in there if not (_leaves(h) and _endpoint(h) in heirs))
 
     def instances_on(self, host: HostItem) -> tuple[InstanceItem, ...]:
         """Instances that may mean *host*, oldest first; by its name, or its address."""
         uids = set(self._by_host.get(host.meta.name, ()))
         address = host_address(host)
-        if address and self.host(address) is None:
+        if address and any(meant.uid == host.uid for meant in self.hosts_meant(address)):
             uids |= self._by_host.get(address, set())
         items = (self._items[Kind.GAME_INSTANCE][uid] for uid in uids)
         return tuple(sorted(items, key=lambda item: item.age_key))
@@ -215,6 +226,15 @@ class Inventory:
 def host_address(item: HostItem) -> str:
     """The address that a GameHost's newest good form says, else what stands there."""
     return item.object.spec.address if item.object else item.text("address")
+
+
+def _endpoint(host: HostItem) -> tuple[str, int]:
+    """Address and port of SSH: behind one address there may be several machines."""
+    return host_address(host), host.object.spec.ssh.port if host.object else 0
+
+
+def _leaves(host: HostItem) -> bool:
+    return host.meta.deleting and not host.meta.paused
 
 
 def _meta(raw: Mapping[str, Any]) -> ObjectMeta:

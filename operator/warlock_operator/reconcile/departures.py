@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 
+from warlock_agent.model import LedgerEntry
 from warlock_operator import log as fields
+from warlock_operator.api.names import Kind
 from warlock_operator.core.deletion import forced, left_behind
 from warlock_operator.core.desired import HostDecision, key_of
 from warlock_operator.core.events import Told
@@ -55,7 +57,7 @@ class Departures:
         if waits and not now.meta.force_delete:
             return False
         observed = self._sight.view.observed
-        left = [entry.path for entry in observed.ledger.instances]
+        left = [e.path for e in observed.ledger.instances if not self._has_heir(e)]
         if left:
             machine = f"machine {observed.machine_id} at {host_address(now)}"
             text = f"left behind on {machine}: {', '.join(sorted(left))}"
@@ -66,6 +68,12 @@ class Departures:
             )
         await self._around.finalizers.release(now)
         return True
+
+    def _has_heir(self, entry: LedgerEntry) -> bool:
+        """Whether its GameInstance goes over to another GameHost of this machine's address."""
+        item = self._around.inventory.get(Kind.GAME_INSTANCE, entry.uid)
+        meant = self._around.inventory.hosts_meant(item.text("host")) if item else ()
+        return bool(meant) and all(host.meta.name != self._name for host in meant)
 
     async def _force_deletions(self, decision: HostDecision) -> None:
         """Let instances go whose owner gave up on what the machine has of them."""

@@ -113,7 +113,7 @@ class Fleet:
             return set(self._inventory.hosts_of_guid(item.text("guid")))
         if item.kind is Kind.GAME_INSTANCE:
             return {h.meta.name for h in self._inventory.hosts_meant(item.text("host"))}
-        rivals = self._inventory.hosts_meant(host_address(item))
+        rivals = self._inventory.hosts_at(host_address(item))
         return {item.meta.name, *(rival.meta.name for rival in rivals)}
 
     # --- the workers ----------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.operator.conftest import GUID, KEY, Cluster, plain_game
+from tests.cluster.operator.test_deletion import events
 from tests.unit.core.worlds import ADDRESS, Raw, host
 from warlock_operator.kube.refs import GAME, GAME_HOST, NAMESPACE
 
@@ -155,3 +156,29 @@ async def test_the_younger_of_two_games_is_a_duplicate_until_the_older_goes(
     await cluster.wait_condition("Stalled", "True", "DuplicateGame", younger, GAME)
     await cluster.delete(GAME, older)
     await cluster.wait_condition("Ready", "True", name=younger, resource=GAME)
+
+
+async def test_a_host_made_anew_by_another_name_takes_over_what_names_the_address(
+    cluster: Cluster,
+) -> None:
+    await cluster.furnish()
+    await cluster.start()
+    await cluster.instance(host=ADDRESS)
+    await cluster.wait_ready()
+    before = cluster.pids()
+    await cluster.create(GAME_HOST, host("host-b", **KEY))
+    await cluster.wait_condition("Stalled", "True", "AmbiguousHost")
+    await cluster.delete(GAME_HOST, "host-a")
+    await cluster.gone("host-a", GAME_HOST)
+    await cluster.wait_ready()
+    assert cluster.pids() == before
+    assert not await events(cluster, "LeftBehind")
+    second = (await cluster.seen("host-b", GAME_HOST))["metadata"]["uid"]
+    assert cluster.machine.state.ledger.host_uid == second
+    # The one that came last may go as well, and it does not matter whose the machine is.
+    await cluster.create(GAME_HOST, host("host-c", **KEY))
+    await cluster.wait_condition("Stalled", "True", "AmbiguousHost")
+    await cluster.delete(GAME_HOST, "host-c")
+    await cluster.gone("host-c", GAME_HOST)
+    await cluster.wait_ready()
+    assert cluster.pids() == before

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +20,9 @@ def events(draw: st.DrawFn) -> list[tuple[str, Kind, Raw]]:
         if draw(st.booleans()):
             address = draw(st.sampled_from([ADDRESS, "198.18.1.2", "host-a"]))
             raw = host(draw(st.sampled_from(["host-a", "host-b"])), address)
+            raw["spec"]["ssh"]["port"] = draw(st.sampled_from([22, 22, 2222]))
+            if draw(st.booleans()):
+                raw["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
             kind = Kind.GAME_HOST
         else:
             place = draw(st.sampled_from(["host-a", "host-b", ADDRESS]))
@@ -81,3 +87,30 @@ def test_a_name_comes_before_an_address_and_an_address_may_mean_several() -> Non
     assert [h.meta.name for h in inventory.hosts_meant("host-a")] == ["host-a"]
     assert [h.meta.name for h in inventory.hosts_meant(ADDRESS)] == ["host-a", "host-b"]
     assert inventory.hosts_meant("nowhere") == ()
+
+
+@pytest.mark.parametrize(
+    ("leaving", "staying", "meant"),
+    [
+        ({}, {}, ["host-b"]),
+        ({"port": 2222}, {}, ["host-a", "host-b"]),
+        ({"paused": True}, {}, ["host-a", "host-b"]),
+        ({}, {"leaves": True}, ["host-a", "host-b"]),
+        ({}, None, ["host-a"]),
+    ],
+    ids=["same machine", "another port", "paused", "both leave", "no other"],
+)
+def test_a_host_that_leaves_gives_way_to_another_for_the_same_machine(
+    leaving: dict[str, Any], staying: dict[str, Any] | None, meant: list[str]
+) -> None:
+    first, second = host("host-a"), host("host-b")
+    first["spec"]["ssh"]["port"] = leaving.get("port", 22)
+    if leaving.get("paused"):
+        first["metadata"]["annotations"] = {"warlock.dev/paused": "true"}
+    leaves = [first, *([second] if staying and staying.get("leaves") else [])]
+    for raw in leaves:
+        raw["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+    hosts = [first] if staying is None else [first, second]
+    inventory = inventory_of([(Kind.GAME_HOST, raw) for raw in hosts])
+    assert [h.meta.name for h in inventory.hosts_meant(ADDRESS)] == meant
+    assert {h.meta.name for h in inventory.hosts_at(ADDRESS)} >= set(meant)
