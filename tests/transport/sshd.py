@@ -28,6 +28,7 @@ class Sshd:
     client_key: asyncssh.SSHKey
     shell: tuple[str, ...] = ("/bin/sh", "-c")
     path: str = os.environ["PATH"]
+    ciphers: tuple[str, ...] = ()
     port: int = 0
     offered: list[str] = field(default_factory=list)
     passwords: list[str] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Sshd:
             process_factory=self._run,
             encoding=None,
             gss_host=None,
+            encryption_algs=self.ciphers,
         )
         self.port = self._acceptor.get_port()
 

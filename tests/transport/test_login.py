@@ -156,3 +156,24 @@ async def test_an_agent_that_never_says_hello_is_given_up(host: Host, tmp_path: 
     with pytest.raises(AgentFailed, match="hello"):
         await host.link().open()
     await host.sshd.wait_for_agents_to_end()
+
+
+@pytest.mark.parametrize(
+    ("offered", "taken"),
+    [
+        ((), "aes256-gcm@openssh.com"),
+        (("aes256-ctr", "aes128-gcm@openssh.com"), "aes128-gcm@openssh.com"),
+        (("chacha20-poly1305@openssh.com",), "chacha20-poly1305@openssh.com"),
+    ],
+)
+async def test_the_cipher_that_costs_least_is_taken_of_those_that_a_host_has(
+    host: Host, offered: tuple[str, ...], taken: str
+) -> None:
+    await host.sshd.stop()
+    host.sshd.ciphers = offered
+    await host.sshd.start()
+    link = await host.opened()
+    (connection,) = host.sshd.connections
+    ciphers = (connection.get_extra_info(name) for name in ("send_cipher", "recv_cipher"))
+    assert {*ciphers} == {taken}
+    await link.close()

@@ -58,7 +58,7 @@ def due(
     """
     if written is None or _states(written) != _states(wanted):
         return Due(now, Lane.STATE)
-    if all(_within(written.get(k), wanted.get(k), k, settings) for k in MEASUREMENTS):
+    if all(within(written.get(k), wanted.get(k), k, settings) for k in MEASUREMENTS):
         return None
     return Due(max(now, written_at + settings.status_measurement_seconds), Lane.MEASUREMENT)
 
@@ -67,15 +67,17 @@ def _states(status: Status) -> dict[str, Any]:
     return {key: value for key, value in status.items() if key not in MEASUREMENTS}
 
 
-def _within(written: object, wanted: object, key: str, settings: Settings) -> bool:
-    """Whether the difference is too small to be worth a write."""
+def within(written: object, wanted: object, key: str, settings: Settings) -> bool:
+    """Whether the difference between two values under *key* is too small to be worth a write."""
+    if written == wanted:
+        return True
     if isinstance(written, Mapping) and isinstance(wanted, Mapping):
         return written.keys() == wanted.keys() and all(
-            _within(written[name], wanted[name], name, settings) for name in written
+            within(written[name], wanted[name], name, settings) for name in written
         )
     if _number(written) and _number(wanted):
         return _near(float(written), float(wanted), key, settings)  # type: ignore[arg-type]
-    return written == wanted
+    return False
 
 
 def _near(written: float, wanted: float, key: str, settings: Settings) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 
 from warlock_operator import log as fields
 from warlock_operator.errors import ApiUnavailable, ObjectGone, OperatorError
-from warlock_operator.kube.decisions import Due, Lane, Status, due
+from warlock_operator.kube.decisions import Due, Lane, Status, due, within
 from warlock_operator.kube.guarded import GuardedWrites
 from warlock_operator.kube.lanes import Lanes, Turn
 from warlock_operator.kube.refs import ObjectRef
@@ -113,11 +113,22 @@ class StatusWriter:
     def measure(self, ref: ObjectRef, key: str, value: Any) -> None:
         """Let one measurement differ in what was published last, or found by :meth:`prime`."""
         entry = self._entries.get(ref.uid)
-        if entry is not None:
+        if entry is None:
+            if known := self._known.get(ref.uid):
+                self.publish(ref, {**known, key: value})
+        elif not self._as_written(entry, key, value):
             entry.wanted = {**entry.wanted, key: value}
             self._schedule(entry)
-        elif known := self._known.get(ref.uid):
-            self.publish(ref, {**known, key: value})
+
+    def _as_written(self, entry: _Entry, key: str, value: Any) -> bool:
+        """
+        Whether nothing is worth a write, this measurement included.
+
+        A fleet at rest asks it all the time; the whole of two statuses is ten times as dear.
+        """
+        if entry.plan is not None or entry.writing or entry.written is None:
+            return False
+        return within(entry.written.get(key), value, key, self._settings)
 
     def forget(self, uid: str) -> None:
         """Drop what is known of an object that is gone; what waits for it is not written."""

@@ -40,6 +40,9 @@ _HOST_KEY_ALGORITHMS = (
     "ecdsa-sha2-nistp521",
     *_SIGNATURES["ssh-rsa"],
 )
+# Before what asyncssh offers anyway: its ChaCha20 costs five times as much a packet (22 and 4 us
+# to seal and open 64 bytes), which is what a thousand quiet hosts consist of.
+_CIPHERS = "^aes256-gcm@openssh.com,aes128-gcm@openssh.com"
 
 
 class SshLinks:
@@ -316,6 +319,7 @@ def _options(
         agent_forwarding=False,
         pkcs11_provider=None,
         compression_algs=None,
+        encryption_algs=_CIPHERS,
         connect_timeout=limit_seconds,
         login_timeout=limit_seconds,
         keepalive_interval=0,
