@@ -9,8 +9,8 @@ it fails again soon after   likewise: what breaks soon after each start is not s
 it was well                 second for ever
 an edit, a request by       at once, but not sooner than a second after the last attempt
 annotation, a new Secret    (:func:`pause_seconds`); the waits start anew
-the host answers a bare     likewise; it is tried every five seconds, or less often where
-TCP connect again           many are away (:func:`probe_period_seconds`)
+the host took no bare TCP   likewise; it is tried every five seconds, or less often where
+connection, and does again  many are away (:func:`probe_period_seconds`)
 ==========================  ==============================================================
 """
 

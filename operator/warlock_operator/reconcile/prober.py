@@ -24,16 +24,23 @@ class Prober:
         self._settings = settings
         self._away = 0
 
-    async def back(self, address: str, port: int) -> None:
-        """Return once something takes a connection there."""
+    async def back(self, address: str, port: int, *, away: bool = True) -> None:
+        """
+        Return once something takes a connection there again.
+
+        away: nothing does now. Otherwise that has to be seen first: a host whose connections are
+        cut while it answers all the time has not come back.
+        """
         self._away += 1
         try:
             # Hosts that failed together are not probed together.
             wait_seconds = self._period_seconds() * (0.5 + random.random() / 2)  # noqa: S311
             while True:
                 await asyncio.sleep(wait_seconds)
-                if await self._answers(address, port):
+                answers = await self._answers(address, port)
+                if answers and away:
                     return
+                away = away or not answers
                 wait_seconds = self._period_seconds()
         finally:
             self._away -= 1

@@ -302,6 +302,9 @@ class HostWorker:
         wait_seconds = self._waits.failed(_now())
         loop = asyncio.get_running_loop()
         loop.call_later(0.0 if at_once else wait_seconds, self._dirty.set)
+        item = self._around.inventory.host(self.name)
+        if not at_once and item is not None and item.object is not None:
+            self._start_probing(item, away=False)  # it may go for longer, and be back before that
 
     def _failed(self, item: HostItem, error: OperatorError) -> float:
         """Note a pass that came to nothing; gives the seconds to wait."""
@@ -317,16 +320,20 @@ class HostWorker:
         elif self.sight.view.error is None:  # why the host is away is more worth knowing
             self.sight.failed(error)
         if isinstance(error, HostUnreachable) and error.silent:
-            self._probing = asyncio.create_task(self._probe(item))
+            self._start_probing(item, away=True)
         if isinstance(error, TransientError):
             return self._waits.failed(_now())
         return self._around.settings.resync_seconds
 
-    async def _probe(self, item: HostItem) -> None:
-        """Try again as soon as the host takes a connection."""
+    def _start_probing(self, item: HostItem, *, away: bool) -> None:
+        self._stop_probing()
+        self._probing = asyncio.create_task(self._probe(item, away=away))
+
+    async def _probe(self, item: HostItem, *, away: bool) -> None:
+        """Try again as soon as the host takes a connection again."""
         assert item.object is not None
         spec = item.object.spec
-        await self._around.prober.back(spec.address, spec.ssh.port)
+        await self._around.prober.back(spec.address, spec.ssh.port, away=away)
         log.info("host answers again", extra={fields.HOST: self.name})
         self._waits.renew()
         self._dirty.set()

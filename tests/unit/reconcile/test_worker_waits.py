@@ -120,6 +120,15 @@ def named_host(name: str, address: str) -> Raw:
     return made
 
 
+async def passed(machine: Machine, passes: int) -> None:
+    """Wait for another pass than *passes*; bounded by a wait's cap."""
+    for _ in range(10_000):
+        if machine.passes > passes:
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("no pass for a thousand seconds")
+
+
 def now() -> float:
     return asyncio.get_running_loop().time()
 
@@ -314,3 +323,22 @@ async def test_a_connection_that_is_cut_again_and_again_between_passes_comes_les
             machine.cut()
         await asyncio.sleep(0.5)
     assert 10 <= len(world.attempts(one)) - before <= 40
+
+
+@scenario
+async def test_one_that_was_lost_again_and_again_and_went_is_served_once_it_is_back(
+    world: World, one: Raw
+) -> None:
+    machine = world.machine(one)
+    machine.faults.unreachable = False
+    await asyncio.sleep(1.0)
+    for _ in range(8):
+        passes = machine.passes
+        machine.cut()
+        await passed(machine, passes)
+    machine.cut()
+    machine.faults.unreachable = True  # as a machine that boots: longer than a probe takes
+    await asyncio.sleep(10.0)
+    machine.faults.unreachable = False
+    async with asyncio.timeout(6.0):
+        await passed(machine, machine.passes)
