@@ -23,6 +23,7 @@ from benchkit.world import NAMESPACE, World, instance, instances, is_false, name
 from labkit import progress
 from labkit.cluster import Cluster
 from labkit.host import Host
+from warlock_operator.core.backoff import STEADY_SECONDS
 
 OURS = "operator"
 _KILL_LIMIT_SECONDS = 30.0
@@ -153,7 +154,9 @@ def reboot_to_ready(
     for trial in range(trials):
         step.update(f"trial {trial}", trial / trials)
         with turn():
-            time.sleep(1.1)  # statuses say seconds: the last start must not be of this one
+            # A machine that was well until now, not one that breaks again and again. It is more
+            # than a second as well: that is what statuses say, and the last start was earlier.
+            time.sleep(STEADY_SECONDS + 1.0)
             since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             began = time.monotonic()
             host.reboot()

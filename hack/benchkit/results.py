@@ -51,12 +51,16 @@ def write(results: Results, file: Path) -> None:
 
 
 def add(fresh: Results, file: Path) -> Results:
-    """Take a run's samples into a file; what was not measured now stays. Gives all of it."""
+    """
+    Take a run's samples into a file; what was not measured now stays.
+
+    Gives all of it as the file has it, rounded, so that tables made now and later say the same.
+    """
     known = read(file) if file.exists() else Results()
     known.about = fresh.about
     known.merge(fresh.samples)
     write(known, file)
-    return known
+    return read(file)
 
 
 def load() -> float:

@@ -196,6 +196,16 @@ def plain_game(words: list[str]) -> Object:
     return {"apiVersion": API, "kind": "Game", "metadata": {"name": name}, "spec": spec}
 
 
+@pytest.fixture
+def sleeper(kubectl: Kubectl, namespace: Namespace) -> Iterator[Object]:
+    """A second Game, that installs nothing, declares no variable and sleeps."""
+    made = plain_game(["/bin/sleep", "1000"])
+    kubectl.apply(made)
+    yield made
+    kubectl("-n", namespace.name, "delete", "gi", "--all", "--timeout=60s")
+    kubectl("delete", "game", made["metadata"]["name"])
+
+
 def declare(kubectl: Kubectl, machine: Machine, **spec: object) -> None:
     """Apply the machine's GameHost and the Secret with the key to it."""
     secret = overlay.key_secret(machine.host, account.NAMESPACE)

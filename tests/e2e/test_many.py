@@ -9,7 +9,6 @@ import pytest
 
 from demokit.kubectl import Kubectl
 from tests.e2e import scenes
-from tests.e2e.conftest import plain_game
 from tests.e2e.world import (
     GUID,
     SERVICE,
@@ -137,16 +136,6 @@ def test_a_unit_stopped_by_hand_is_started_again_and_told(
     # OpenArena ends with status 1 when it is asked to end: that is no crash.
     assert not [each for each in namespace.events("arena") if each["reason"] in CRASHED]
     namespace.wait_running("arena")
-
-
-@pytest.fixture
-def sleeper(kubectl: Kubectl, namespace: Namespace) -> Iterator[Object]:
-    """A second Game, that installs nothing and sleeps."""
-    made = plain_game(["/bin/sleep", "1000"])
-    kubectl.apply(made)
-    yield made
-    kubectl("-n", namespace.name, "delete", "gi", "--all", "--timeout=60s")
-    kubectl("delete", "game", made["metadata"]["name"])
 
 
 def test_another_exec_restarts_the_instances_of_that_game_alone_and_once(

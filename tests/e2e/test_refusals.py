@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from demokit.kubectl import Kubectl
-from tests.e2e.conftest import declare, game_host, plain_game
+from tests.e2e.conftest import declare, game_host
 from tests.e2e.world import Machine, Namespace, Object, condition
 
 NOBODY = "198.18.255.250"
@@ -21,16 +21,6 @@ def declared(kubectl: Kubectl, machine: Machine) -> Iterator[None]:
     """Afterwards the GameHost is what it was."""
     yield
     declare(kubectl, machine)
-
-
-@pytest.fixture
-def sleeper(kubectl: Kubectl, namespace: Namespace) -> Iterator[Object]:
-    """A Game that installs nothing and declares no variable."""
-    made = plain_game(["/bin/sleep", "1000"])
-    kubectl.apply(made)
-    yield made
-    kubectl("-n", namespace.name, "delete", "gi", "--all", "--timeout=60s")
-    kubectl("delete", "game", made["metadata"]["name"])
 
 
 @pytest.mark.parametrize(

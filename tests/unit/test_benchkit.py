@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -50,9 +51,13 @@ def test_newer_samples_take_the_place_of_older_ones_in_a_file(tmp_path: Path) ->
     file = tmp_path / "all.json"
     results.add(results.Results({"date": "1"}, [OURS, THEIRS]), file)
     newer = Sample("10 on 1", "converge", "agent", (0.05,))
-    results.add(results.Results({"date": "2"}, [newer]), file)
+    # What a page is made from at once is what it is made from later: not with more digits.
+    exact = Sample("10 on 1", "no-op", "agent", (0.0511499999,))
+    given = results.add(results.Results({"date": "2"}, [newer, exact]), file)
     found = results.read(file)
-    assert (found.about, found.samples) == ({"date": "2"}, [THEIRS, newer])
+    assert given == found
+    rounded = replace(exact, seconds=(0.05115,))
+    assert (found.about, found.samples) == ({"date": "2"}, [THEIRS, newer, rounded])
 
 
 def test_a_chart_has_decades_at_equal_distances_and_every_line() -> None:

@@ -166,19 +166,19 @@ async def test_a_host_made_anew_by_another_name_takes_over_what_names_the_addres
     await cluster.instance(host=ADDRESS)
     await cluster.wait_ready()
     before = cluster.pids()
-    await cluster.create(GAME_HOST, host("host-b", **KEY))
-    await cluster.wait_condition("Stalled", "True", "AmbiguousHost")
-    await cluster.delete(GAME_HOST, "host-a")
-    await cluster.gone("host-a", GAME_HOST)
-    await cluster.wait_ready()
+
+    async def joined_and_gone(new: str, old: str) -> None:
+        await cluster.create(GAME_HOST, host(new, **KEY))
+        await cluster.wait_condition("Stalled", "True", "AmbiguousHost")
+        await cluster.delete(GAME_HOST, old)
+        await cluster.gone(old, GAME_HOST)
+        await cluster.wait_ready()
+
+    await joined_and_gone("host-b", "host-a")
     assert cluster.pids() == before
-    assert not await events(cluster, "LeftBehind")
     second = (await cluster.seen("host-b", GAME_HOST))["metadata"]["uid"]
     assert cluster.machine.state.ledger.host_uid == second
-    # The one that came last may go as well, and it does not matter whose the machine is.
-    await cluster.create(GAME_HOST, host("host-c", **KEY))
-    await cluster.wait_condition("Stalled", "True", "AmbiguousHost")
-    await cluster.delete(GAME_HOST, "host-c")
-    await cluster.gone("host-c", GAME_HOST)
-    await cluster.wait_ready()
+    # The one that came last may go as well: whose the machine is does not matter.
+    await joined_and_gone("host-c", "host-c")
     assert cluster.pids() == before
+    assert not await events(cluster, "LeftBehind")
