@@ -14,7 +14,7 @@ from warlock_operator.core.events import drift_events
 from warlock_operator.core.hoststatus import host_status
 from warlock_operator.core.inventory import HostItem
 from warlock_operator.core.status import Measured, status_of
-from warlock_operator.errors import TerminalError
+from warlock_operator.errors import AmbiguousHost, TerminalError
 from warlock_operator.reconcile.counting import PlayerPoll
 from warlock_operator.reconcile.sight import Sight, utc_now
 from warlock_operator.reconcile.surroundings import Surroundings
@@ -56,7 +56,7 @@ class Showing:
     def _verdict(self, host: HostItem, verdict: Verdict) -> None:
         publisher = self._around.publisher
         shown = publisher.shown(verdict.item)
-        if self._still_holds(shown, verdict):
+        if self._still_holds(shown, verdict) or self._is_told(shown, verdict):
             return
         measured = Measured(
             self._players.of(verdict.item.uid, shown.players if shown else None),
@@ -103,6 +103,25 @@ class Showing:
             and bool(getattr(shown, "conditions", ()))
             and generation == verdict.item.meta.generation
             and not verdict.item.meta.deleting
+        )
+
+    def _is_told(self, shown: object, verdict: Verdict) -> bool:
+        """
+        Whether an instance of several hosts' address is shown by another of them.
+
+        The one that has it knows whether it runs; one that has not would say that nobody does.
+        """
+        view = self._sight.view
+        known = {entry.uid for entry in view.observed.ledger.instances} if view.visited else set()
+        return (
+            isinstance(verdict.error, AmbiguousHost)
+            and verdict.item.uid not in known
+            and not verdict.item.meta.deleting
+            and getattr(shown, "observed_generation", 0) == verdict.item.meta.generation
+            and any(
+                condition.reason == verdict.error.reason and str(verdict.error) in condition.message
+                for condition in getattr(shown, "conditions", ())
+            )
         )
 
     def _host(self, item: HostItem) -> None:

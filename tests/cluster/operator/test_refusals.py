@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.operator.conftest import GUID, KEY, Cluster, plain_game
+from tests.cluster.operator.conftest import GUID, KEY, Cluster, plain_game, until
 from tests.cluster.operator.test_deletion import events
 from tests.unit.core.worlds import ADDRESS, Raw, host
 from warlock_operator.kube.refs import GAME, GAME_HOST, NAMESPACE
+from warlock_operator.reconcile.publisher import Publisher
 
 VARIABLES = [{"name": "LEVEL", "default": "1", "pattern": "^[0-9]$"}]
 
@@ -169,6 +170,7 @@ async def test_a_host_made_anew_by_another_name_takes_over_what_names_the_addres
 
     async def joined_and_gone(new: str, old: str) -> None:
         await cluster.create(GAME_HOST, host(new, **KEY))
+        await cluster.wait_condition("Stalled", "True", "DuplicateHost", new, GAME_HOST)
         await cluster.wait_condition("Stalled", "True", "AmbiguousHost")
         await cluster.delete(GAME_HOST, old)
         await cluster.gone(old, GAME_HOST)
@@ -182,3 +184,31 @@ async def test_a_host_made_anew_by_another_name_takes_over_what_names_the_addres
     await joined_and_gone("host-c", "host-c")
     assert cluster.pids() == before
     assert not await events(cluster, "LeftBehind")
+
+
+async def test_of_the_hosts_of_one_address_the_one_that_has_an_instance_shows_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster.furnish()
+    await cluster.start()
+    await cluster.instance(host=ADDRESS)
+    await cluster.wait_ready()
+    await cluster.create(GAME_HOST, host("host-b", **KEY))
+    await cluster.wait_condition("Stalled", "True", "DuplicateHost", "host-b", GAME_HOST)
+    await cluster.wait_condition("Stalled", "True", "AmbiguousHost")
+    await cluster.wait_condition("Running", "True")
+    said: list[tuple[str, Any]] = []
+    publish = Publisher.publish
+
+    def noted(publisher: Publisher, item: Any, status: Any) -> None:
+        said.append((item.meta.name, status))
+        publish(publisher, item, status)
+
+    monkeypatch.setattr(Publisher, "publish", noted)
+    again = {"metadata": {"annotations": {"warlock.dev/reconcile": "again"}}}
+    await cluster.edit(GAME_HOST, "host-b", again)
+    # A host comes after its instances.
+    await until(lambda: "host-b" in dict(said), "the second one has shown what it knows")
+    found = [status for name, status in said if name == "a"]
+    running = {c.status for status in found for c in status.conditions if c.type == "Running"}
+    assert "Unknown" not in running
