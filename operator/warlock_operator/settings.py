@@ -145,6 +145,10 @@ class Settings:
     unknown_grace_seconds: float = _seconds(
         30.0, "out of sight for this long, and what depends on the host becomes Unknown"
     )
+    recovery_grace_seconds: float = _seconds(
+        30.0,
+        "a server that ended by itself has this long to be Ready again before it is Progressing",
+    )
     intake_quiet_seconds: float = _seconds(
         1.0, "a first list that brings nothing for this long is compared object by object", low=0.01
     )

@@ -53,6 +53,27 @@ def test_the_states_that_a_user_brings_about(
     namespace.delete("arena")
 
 
+def test_a_server_that_ends_by_itself_recovers(
+    namespace: Namespace, machine: Machine, watches: dict[str, Watch]
+) -> None:
+    namespace.instance("arena")
+    namespace.wait_running("arena")
+    pid = machine.main_pid()
+    machine.run("kill", "-9", str(pid))
+    namespace.wait(
+        "arena",
+        lambda found: is_true(found, "Ready") and found["status"]["services"][0]["mainPID"] != pid,
+        "another process runs",
+    )
+
+    def words() -> set[str]:
+        found = (version for watch in watches.values() for version in watch.versions())
+        return {state_of(v).word for v in found if v["metadata"].get("namespace") == namespace.name}
+
+    wait_for(lambda: "recovering" in words(), 10.0, "it has been seen to recover", words)
+    namespace.delete("arena")
+
+
 # Its world takes a while to be saved.
 SLOW_TO_STOP = ["/bin/sh", "-c", "trap 'sleep 2; exit 0' TERM; while :; do sleep 0.1; done"]
 

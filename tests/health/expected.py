@@ -47,6 +47,12 @@ TABLE: Mapping[str, Judgement] = {
         "Current",
         "nothing",
     ),
+    "recovering": Judgement(
+        "it was as declared, has ended by itself, and has 30 s to be so again",
+        "Healthy",
+        "InProgress",
+        "nothing; where it happens often, read its last lines in the message",
+    ),
     "stalled": Judgement(
         "it waits for an edit, or the game ends again and again",
         "Degraded",

@@ -13,6 +13,7 @@ stalled         Stalled is True
 paused          Ready's reason is Paused
 unseen          the host can't be seen: Ready Unknown, and it is known to be out of reach
 reconciling     Reconciling is True
+recovering      Ready's reason is Recovering
 ready           Ready is True
 waiting         none of these
 contradiction   conditions that exclude each other; there is none
@@ -122,6 +123,8 @@ class _Reader:
             return State(self.kind, "unseen", more="" if "lastSeen" in self.status else "never")
         if self.reconciling:
             return State(self.kind, "reconciling", self._reason())
+        if self.ready.get("reason") == "Recovering":
+            return State(self.kind, "recovering", more="host-just-lost" * self.away)
         if self.well:
             return State(self.kind, "ready", self._printed(), "host-just-lost" * self.away)
         return State(self.kind, "waiting", self._reason())

@@ -32,4 +32,4 @@ def test_an_entry_says_which_conditions_of_which_kind_carry_it(reason: str) -> N
 
 
 def test_a_message_points_to_what_is_wrong_alone() -> None:
-    assert set(POINTED) == {*BY_REASON, "NotSeen"}
+    assert set(POINTED) == {*BY_REASON, "NotSeen", "Recovering"}

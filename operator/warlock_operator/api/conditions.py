@@ -20,7 +20,7 @@ Conditions = tuple[Condition, ...]
 TROUBLESHOOTING = "docs/troubleshooting.md"
 """Of this project; the README and ``kubectl explain`` say so."""
 
-POINTED = frozenset({*BY_REASON, Reason.NOT_SEEN})
+POINTED = frozenset({*BY_REASON, Reason.NOT_SEEN, Reason.RECOVERING})
 """Reasons with which something is wrong; the message of such a condition says where to read on."""
 
 

@@ -120,6 +120,9 @@ class Reason(StrEnum):
     CONVERGING = "Converging"
     """Work on the machine is under way."""
 
+    RECOVERING = "Recovering"
+    """It was as declared until it ended by itself, a moment ago; systemd starts it again."""
+
     NOT_VISITED = "NotVisited"
     """The host has not answered since this object or the operator is here."""
 

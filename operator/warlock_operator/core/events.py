@@ -46,7 +46,7 @@ def events_of(before: Conditions, after: Conditions) -> Iterator[Told]:
     for old, new in _changed(before, after, ConditionType.RUNNING):
         if new.status == TRUE:
             yield Told(False, "Started", new.message, "Start")
-        elif new.status == FALSE and (old is not None or new.reason not in _BEFORE_THE_FIRST_START):
+        elif new.status == FALSE and not _is_on_its_way(old, new):
             trouble = new.reason not in _ON_PURPOSE
             yield Told(trouble, new.reason, new.message, "Run")
     for _, new in _changed(before, after, ConditionType.STALLED):
@@ -55,6 +55,14 @@ def events_of(before: Conditions, after: Conditions) -> Iterator[Told]:
     for old, new in _changed(before, after, ConditionType.READY):
         if new.status == TRUE and (old is None or old.status != TRUE):
             yield Told(False, "Ready", new.message, "Reconcile")
+
+
+def _is_on_its_way(old: Condition | None, new: Condition) -> bool:
+    """Whether it is yet to run, as it was, or as far as anybody knew: Started will tell."""
+    if new.reason not in _BEFORE_THE_FIRST_START:
+        return False
+    unknown = old is None or old.status not in (TRUE, FALSE)
+    return unknown or (old is not None and old.reason in _BEFORE_THE_FIRST_START)
 
 
 def _changed(

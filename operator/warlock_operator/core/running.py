@@ -31,6 +31,9 @@ from warlock_agent.model import DesiredInstance, ObservedUnit
 from warlock_operator.api.names import InstanceState, Reason, Why
 from warlock_operator.errors import CrashLoop, MainProcessExited, StartFailed
 
+_ENDINGS = frozenset({"success", "exit-code", "signal", "core-dump", "oom-kill", "watchdog"})
+"""Results of a unit whose program ran; with any other systemd did not get as far."""
+
 SYSTEMD_EXIT_STATUSES = range(200, 246)
 """systemd's own, for what failed before the program ran: 203 is "no such program"."""
 
@@ -115,7 +118,7 @@ def _failed(unit: ObservedUnit, wanted: bool) -> Running:
             False, CrashLoop.reason, _with_journal(text, unit), InstanceState.FAILED, looping=True
         )
     # systemd passes through "failed" on its way to every automatic restart.
-    own_fault = unit.result in ("exit-code", "signal", "core-dump", "success")
+    own_fault = unit.result in _ENDINGS
     by_systemd = unit.exit_code == "exited" and unit.exit_status in SYSTEMD_EXIT_STATUSES
     error = MainProcessExited if own_fault and not by_systemd else StartFailed
     text = f"{unit.unit} failed ({unit.result}): {ended(unit)}"

@@ -17,6 +17,7 @@ a step failed                  False    True         False    the step's reason
 its packages are missing       False    True         False    Installing, InstallFailed
 it is not applied yet          False    True         False    Converging, or what failed
 it crashes in a loop           False    False        True     CrashLoop
+it has just ended by itself    False    False        False    Recovering
 a unit is not as it should be  False    True         False    from the unit
 a port is not bound            False    True         False    PortNotBound
 all is as declared             True     False        False    AsDeclared
@@ -27,11 +28,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from warlock_agent import names
-from warlock_agent.model import DesiredInstance, DesiredPort, ObservedUnit, Operation
+from warlock_agent.model import (
+    DesiredInstance,
+    DesiredPort,
+    LedgerEntry,
+    ObservedUnit,
+    Operation,
+)
 from warlock_operator.api.conditions import Conditions, get_condition, set_condition
 from warlock_operator.api.names import ConditionStatus, ConditionType, InstanceState, Reason, Why
 from warlock_operator.api.v1alpha1 import Game
@@ -57,6 +64,7 @@ from warlock_operator.errors import (
     AgentFailed,
     ApiError,
     InstallFailed,
+    MainProcessExited,
     PortNotBound,
     StepFailed,
     TerminalError,
@@ -91,6 +99,7 @@ def status_of(
     measured: Measured,
     previous: GameInstanceStatus | None,
     now: datetime,
+    recovery_grace: timedelta = timedelta(0),
 ) -> GameInstanceStatus:
     """
     Give the whole status of an instance.
@@ -98,9 +107,27 @@ def status_of(
     Args:
         address: the host's, as players reach it.
         previous: what was published last; transition times and history come from it.
-        now: for transitions only; nothing else in a status moves with time.
+        now: for transitions, and for the end of a recovery (:func:`recovery_left`); nothing else
+            in a status moves with time.
+        recovery_grace: how long what ended by itself may take to be Ready again.
     """
-    return _Teller(verdict, view, address, measured, previous or GameInstanceStatus(), now).tell()
+    before = previous or GameInstanceStatus()
+    return _Teller(verdict, view, address, measured, before, now, recovery_grace).tell()
+
+
+def recovery_left(status: GameInstanceStatus, now: datetime, grace: timedelta) -> timedelta | None:
+    """
+    Give how long what recovers has left to be Ready again; None where nothing recovers.
+
+    A clock that was put back ends it: better early than for an hour.
+    """
+    ready = get_condition(status.conditions, ConditionType.READY)
+    if ready is None or ready.reason != Reason.RECOVERING:
+        return None
+    gone = now.replace(microsecond=0) - ready.last_transition_time
+    if gone < timedelta(0) or gone >= grace:
+        return timedelta(0)
+    return ready.last_transition_time + grace - now
 
 
 def homeless_status(
@@ -121,6 +148,7 @@ class _Teller:
         measured: Measured,
         previous: GameInstanceStatus,
         now: datetime,
+        recovery_grace: timedelta,
     ) -> None:
         self.verdict = verdict
         self.view = view
@@ -128,6 +156,7 @@ class _Teller:
         self.measured = measured
         self.previous = previous
         self.now = now
+        self.recovery_grace = recovery_grace
         self.item = verdict.item
         self.generation = self.item.meta.generation
         entries = {e.key: e for e in view.observed.ledger.instances}
@@ -296,6 +325,12 @@ class _Teller:
             return _Judgement(FALSE, True, False, reason, text, InstanceState.PENDING)
         if running.looping:
             return _Judgement(FALSE, False, True, running.reason, running.message, running.state)
+        judged = self._judge_applied(instance, entry, running)
+        return self._recovering(judged) if self._recovers(judged, running) else judged
+
+    def _judge_applied(
+        self, instance: DesiredInstance, entry: LedgerEntry, running: Running
+    ) -> _Judgement:
         # Not only whether it runs: a unit that is still stopping is not as declared either.
         settled = InstanceState.RUNNING if instance.running else InstanceState.STOPPED
         if running.state is not settled:
@@ -309,6 +344,35 @@ class _Teller:
             return _Judgement(FALSE, True, False, reason, unbound, InstanceState.STARTING)
         text = "the machine is as declared"
         return _Judgement(TRUE, False, False, Reason.AS_DECLARED, text, running.state)
+
+    def _recovers(self, judged: _Judgement, running: Running) -> bool:
+        """Whether it is not as declared for no other cause than its own end, not long ago."""
+        ready = get_condition(self.previous.conditions, ConditionType.READY)
+        if judged.ready is TRUE or self.instance is None or not self.instance.running:
+            return False
+        if ready is None or ready.observed_generation != self.generation:
+            return False
+        if ready.status == TRUE:
+            return bool(self.recovery_grace) and self._ended_by_itself(running)
+        return bool(recovery_left(self.previous, self.now, self.recovery_grace))
+
+    def _ended_by_itself(self, running: Running) -> bool:
+        """
+        Whether it was systemd that found a process gone, or has started one anew: not we, nobody.
+
+        A restart on purpose begins with a unit that is stopping, and counts as none.
+        """
+        shown = {each.unit: each.restarts for each in self.previous.services}
+        return running.reason == MainProcessExited.reason or any(
+            unit.restarts > shown.get(unit.unit, unit.restarts)
+            or (unit.active_state == "active" and not unit.main_pid)
+            for unit in self.units
+        )
+
+    def _recovering(self, judged: _Judgement) -> _Judgement:
+        seconds = round(self.recovery_grace.total_seconds())
+        text = f"it ended by itself and has {seconds} s to be Ready again: {judged.message}"
+        return _Judgement(FALSE, False, False, Reason.RECOVERING, text, judged.state)
 
     def _why_not_yet(self, otherwise: str) -> tuple[Why, str]:
         """Say why it is not applied yet: what the last pass over the host came to nothing by."""

@@ -70,6 +70,13 @@ class PlayerPoll:
                 task = asyncio.create_task(self._poll(uid, question), name=f"players of {uid}")
                 self._tasks[uid] = (question, task)
 
+    def close(self) -> None:
+        """Ask nobody any more."""
+        for _, task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+        self._counts.clear()
+
     async def _poll(self, uid: str, question: Question) -> None:
         protocol, address, port, _ = question
         while True:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from warlock_agent.model import Authority, ObservedHost
 from warlock_operator.api.names import Annotation, Kind
 from warlock_operator.core.inventory import HostItem
-from warlock_operator.errors import HostReplaced, KeySecretMissing
+from warlock_operator.errors import DuplicateHost, HostReplaced, KeySecretMissing
 from warlock_operator.reconcile.surroundings import Surroundings
 from warlock_operator.transport.link import LinkTarget
 
@@ -79,6 +79,16 @@ def authority_of(item: HostItem, observed: ObservedHost, around: Surroundings) -
         machine_id=observed.machine_id,
         take_over=item.meta.annotation(Annotation.TAKE_OVER),
         replaces="" if known else ledger.host_uid,
+    )
+
+
+def by_name(error: DuplicateHost, observed: ObservedHost, around: Surroundings) -> DuplicateHost:
+    """Say by its name, which people know, what the machine can name by its uid alone."""
+    other = around.inventory.get(Kind.GAME_HOST, observed.ledger.host_uid)
+    if other is None:
+        return error
+    return DuplicateHost(
+        f"this machine is already served as GameHost {other.meta.name}; delete one of the two"
     )
 
 

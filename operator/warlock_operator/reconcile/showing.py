@@ -6,6 +6,9 @@ Called by the worker whenever either is new. Nothing here waits.
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 from warlock_agent import names
 from warlock_agent.model import StepResult
 from warlock_operator.api.v1alpha1.instancestatus import Metrics
@@ -13,7 +16,7 @@ from warlock_operator.core.desired import HostDecision, Verdict, key_of
 from warlock_operator.core.events import drift_events
 from warlock_operator.core.hoststatus import host_status
 from warlock_operator.core.inventory import HostItem
-from warlock_operator.core.status import Measured, status_of
+from warlock_operator.core.status import Measured, recovery_left, status_of
 from warlock_operator.errors import AmbiguousHost, TerminalError
 from warlock_operator.reconcile.counting import PlayerPoll
 from warlock_operator.reconcile.sight import Sight, utc_now
@@ -31,10 +34,19 @@ class Showing:
         self._sight = sight
         self._decision: HostDecision | None = None
         self._players = PlayerPoll(around.queries, around.settings, self.instance)
+        self._recovery_grace = timedelta(seconds=around.settings.recovery_grace_seconds)
+        self._recoveries: dict[str, asyncio.TimerHandle] = {}
 
     def decided(self, decision: HostDecision) -> None:
         """Take what is to become of the host from now on; shows nothing yet."""
         self._decision = decision
+
+    def close(self) -> None:
+        """Show nothing any more by itself."""
+        self._players.close()
+        for timer in self._recoveries.values():
+            timer.cancel()
+        self._recoveries.clear()
 
     def everything(self, link: HostLink | None) -> None:
         """Show what is known of the host and of all its instances."""
@@ -63,10 +75,19 @@ class Showing:
             self._metrics(verdict) or (shown.metrics if shown else None),
         )
         address = host.object.spec.address if host.object else ""
-        publisher.publish(
-            verdict.item,
-            status_of(verdict, self._sight.view, address, measured, shown, utc_now()),
-        )
+        now, grace = utc_now(), self._recovery_grace
+        status = status_of(verdict, self._sight.view, address, measured, shown, now, grace)
+        publisher.publish(verdict.item, status)
+        self._look_again(verdict.item.uid, recovery_left(status, now, grace))
+
+    def _look_again(self, uid: str, left: timedelta | None) -> None:
+        """See to it that what recovers is shown anew when its time is up, come what may."""
+        timer = self._recoveries.pop(uid, None)
+        if timer is not None:
+            timer.cancel()
+        if left:
+            loop = asyncio.get_running_loop()
+            self._recoveries[uid] = loop.call_later(left.total_seconds(), self.instance, uid)
 
     def measured(self) -> None:
         """

@@ -31,7 +31,7 @@ from warlock_operator.errors import (
     TransientError,
 )
 from warlock_operator.reconcile.departures import Departures
-from warlock_operator.reconcile.reaching import authority_of, check_machine, target_of
+from warlock_operator.reconcile.reaching import authority_of, by_name, check_machine, target_of
 from warlock_operator.reconcile.showing import Showing
 from warlock_operator.reconcile.sight import Sight
 from warlock_operator.reconcile.surroundings import Surroundings
@@ -125,6 +125,7 @@ class HostWorker:
                 self._stop_probing()
         finally:
             self._stop_probing()
+            self._showing.close()
             await self._hang_up()
         self._gone(self.name)
 
@@ -309,6 +310,8 @@ class HostWorker:
     def _failed(self, item: HostItem, error: OperatorError) -> float:
         """Note a pass that came to nothing; gives the seconds to wait."""
         self._failure = error
+        if isinstance(error, DuplicateHost):
+            error = by_name(error, self.sight.view.observed, self._around)
         log.warning(
             "host not converged",
             extra={fields.HOST: self.name, fields.REASON: error.reason, fields.DETAIL: str(error)},

@@ -107,7 +107,7 @@ def test_what_is_wrong_says_where_to_read_on(error: type[OperatorError]) -> None
     )
 
 
-@pytest.mark.parametrize("reason", set(Reason) - {Reason.NOT_SEEN})
+@pytest.mark.parametrize("reason", set(Reason) - {Reason.NOT_SEEN, Reason.RECOVERING})
 def test_what_is_not_wrong_needs_no_more_words(reason: Reason) -> None:
     assert _message(reason, "Why. ") == "Why. "
 

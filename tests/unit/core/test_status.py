@@ -35,7 +35,7 @@ from warlock_operator.core.desired import Verdict, desired_host, key_of
 from warlock_operator.core.events import events_of
 from warlock_operator.core.hoststatus import host_status
 from warlock_operator.core.inventory import Inventory
-from warlock_operator.core.status import Measured, homeless_status, status_of
+from warlock_operator.core.status import Measured, homeless_status, recovery_left, status_of
 from warlock_operator.core.view import HostView
 from warlock_operator.errors import (
     BY_REASON,
@@ -352,3 +352,98 @@ def test_a_refused_change_shows_what_the_machine_has() -> None:
         told = tell((verdict, view))
         assert told.address == address
         assert f"{told.address.partition(':')[0]}:{told.ports[0].port}" == address
+
+
+# --- what ends by itself --------------------------------------------------------------
+
+GRACE = timedelta(seconds=30)
+CRASHED = replace(
+    DECLARED,
+    active_state="activating",
+    sub_state="auto-restart",
+    main_pid=0,
+    ports=(),
+    exit_code="killed",
+    exit_status=11,
+)
+RESTARTED = replace(DECLARED, main_pid=4712, restarts=1)
+NOT_BOUND = replace(RESTARTED, ports=())
+STOPPING = replace(DECLARED, active_state="deactivating", sub_state="stop-sigterm")
+
+
+def then(
+    before: GameInstanceStatus, unit: ObservedUnit, now: datetime, grace: timedelta = GRACE
+) -> GameInstanceStatus:
+    return status_of(*alone(unit), "198.18.1.1", Measured(), before, now, grace)
+
+
+def reasons(told: GameInstanceStatus) -> tuple[str, str, str]:
+    """Ready's status and reason, and whether it is Reconciling."""
+    ready, reconciling = (get_condition(told.conditions, t) for t in ("Ready", "Reconciling"))
+    assert ready is not None
+    assert reconciling is not None
+    return ready.status, ready.reason, reconciling.status
+
+
+RECOVERS = ("False", "Recovering", "False")
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [CRASHED, replace(CRASHED, active_state="failed", result="oom-kill"), NOT_BOUND,
+     replace(DECLARED, main_pid=0)],
+    ids=["auto-restart", "failed", "anew", "no-process"],
+)  # fmt: skip
+def test_what_was_ready_and_ends_by_itself_recovers_for_a_while(sign: ObservedUnit) -> None:
+    well = tell(alone(DECLARED))
+    ended = then(well, sign, NOW)
+    assert reasons(ended) == RECOVERS
+    assert recovery_left(ended, NOW, GRACE) == GRACE
+    almost, over = NOW + GRACE - timedelta(seconds=1), NOW + GRACE
+    again = replace(CRASHED, active_state="activating", sub_state="start")
+    for unit in (CRASHED, again, NOT_BOUND):
+        assert reasons(then(ended, unit, almost)) == RECOVERS
+        status, reason, reconciling = reasons(then(ended, unit, over))
+        assert (status, reconciling) == ("False", "True")
+        assert reason != "Recovering"
+    assert reasons(then(ended, RESTARTED, almost)) == ("True", "AsDeclared", "False")
+
+
+def test_what_recovers_says_at_once_that_it_does_not_run() -> None:
+    ended = then(tell(alone(DECLARED)), CRASHED, NOW)
+    running = get_condition(ended.conditions, "Running")
+    assert running is not None
+    assert (running.status, running.reason) == ("False", "MainProcessExited")
+    assert ended.state == "Crashed"
+
+
+def test_what_was_not_ready_or_was_stopped_on_purpose_does_not_recover() -> None:
+    well = tell(alone(DECLARED))
+    starting = then(GameInstanceStatus(), NOT_BOUND, NOW)
+    stopping = then(well, STOPPING, NOW)
+    loading = then(well, replace(NOT_BOUND, restarts=0), NOW)
+    for before in (GameInstanceStatus(), starting, stopping, loading):
+        assert reasons(then(before, CRASHED, NOW)) == ("False", "MainProcessExited", "True")
+    other = well.model_copy(
+        update={
+            "conditions": tuple(
+                c.model_copy(update={"observed_generation": 7}) for c in well.conditions
+            )
+        }
+    )
+    assert reasons(then(other, CRASHED, NOW)) == ("False", "MainProcessExited", "True")
+
+
+def test_a_crash_loop_is_stalled_and_no_grace_is_none() -> None:
+    well = tell(alone(DECLARED))
+    looping = replace(CRASHED, active_state="failed", result="start-limit-hit")
+    for before in (well, then(well, CRASHED, NOW)):
+        assert reasons(then(before, looping, NOW)) == ("False", "CrashLoop", "False")
+    none = timedelta(0)
+    assert reasons(then(well, CRASHED, NOW, none)) == ("False", "MainProcessExited", "True")
+
+
+def test_a_clock_that_was_put_back_ends_a_recovery() -> None:
+    ended = then(tell(alone(DECLARED)), CRASHED, LATER)
+    assert recovery_left(ended, NOW, GRACE) == timedelta(0)
+    assert reasons(then(ended, CRASHED, NOW)) == ("False", "MainProcessExited", "True")

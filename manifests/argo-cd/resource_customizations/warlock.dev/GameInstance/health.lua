@@ -60,6 +60,11 @@ if of("Reconciling").status == "True" then
   return { status = "Progressing", message = said("Reconciling", "work is under way") }
 end
 
+-- What ends by itself and comes back at once would otherwise have Argo CD compare everything twice.
+if ready.reason == "Recovering" then
+  return { status = "Healthy", message = said("Ready", "it is being started again") }
+end
+
 if ready.status == "True" then
   return { status = "Healthy", message = said("Ready", "as declared") }
 end
