@@ -23,7 +23,7 @@ from tests import labs
 # A run that everybody has to pass tries the same examples each time; the search for new ones is
 # WARLOCK_TEST_PROFILE=thorough. Hosts are large values; Hypothesis's health checks are for small.
 settings.register_profile(
-    "quick",
+    "ci",
     max_examples=40,
     deadline=None,
     derandomize=True,
@@ -31,9 +31,9 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )
 settings.register_profile(
-    "thorough", parent=settings.get_profile("quick"), max_examples=500, derandomize=False
+    "thorough", parent=settings.get_profile("ci"), max_examples=500, derandomize=False
 )
-settings.load_profile(os.environ.get("WARLOCK_TEST_PROFILE", "quick"))
+settings.load_profile(os.environ.get("WARLOCK_TEST_PROFILE", "ci"))
 
 _LAB = pytest.StashKey[str]()
 _LOGS = pytest.StashKey[Path]()

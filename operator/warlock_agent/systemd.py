@@ -64,6 +64,9 @@ class ListedUnit:
     job: str = ""
 
 
+_OF_ITS_OWN_ACCORD = ("oom-kill", "watchdog")
+
+
 @dataclass(frozen=True)
 class UnitState:
     """
@@ -108,9 +111,10 @@ class UnitState:
         Whether the main process ended since its unit was being stopped, by whomever.
 
         A unit that is stopped leaves "active" first, and its process ends after that; one whose
-        process ends by itself leaves it because of that (systemd 247, 252 and 257).
+        process ends by itself leaves it because of that (systemd 247, 252 and 257). What systemd
+        stops of its own accord is no stop in this sense: memory ran out, or a watchdog did.
         """
-        return (
+        return self.result not in _OF_ITS_OWN_ACCORD and (
             self.main_start_monotonic_usec
             < self.active_exit_monotonic_usec
             < self.main_exit_monotonic_usec
