@@ -89,13 +89,13 @@ def _measure(chosen: argparse.Namespace) -> int:
             found.about["load_after"] = results.load()
             if chosen.out:
                 results.add(found, chosen.out)
+            if chosen.write:  # an hour is long, and what has been measured is worth having
+                _write(found)
     finally:
         if not chosen.keep:
             lab.down(chosen.name, tell)
     for text in report.blocks(found, titles()).values():
         print(f"\n{text}", end="")
-    if chosen.write:
-        _write(found)
     print(f"\nmeasured in {time.monotonic() - started:.0f} s")
     return 0
 

@@ -76,24 +76,28 @@ class _Turn:
 
     def everything(self) -> Pairs:
         """Measure all phases; a way that holds connections does so without a pause."""
+        with self._turn():  # all of it: a link that waits for its turn is taken for a dead one
+            machines.empty(self._hosts)
+            self._phases()
+            if isinstance(self._way, Agent) and self._scene.machines == 1:
+                self._with_users(self._way)
+        return self._pairs
+
+    def _phases(self) -> None:
         scene, way, servers = self._scene, self._way, self._scene.servers
-        machines.empty(self._hosts)
         way.open(self._hosts)
         try:
             self._run("converge", wish(servers))
             if way.slow and servers * scene.machines >= _MANY:
-                return self._pairs
+                return
             self._again("status", way.look)
             if isinstance(way, Bare):  # it compares nothing: neither no-op nor change
-                return self._pairs
+                return
             self._again("no-op", way.run)
             changed = wish(servers, (servers // 2,), revision=self._number + 2)
             self._run("one change", changed)
         finally:
             way.close()
-        if isinstance(way, Agent) and scene.machines == 1:
-            self._with_users(way)
-        return self._pairs
 
     def _with_users(self, way: Agent) -> None:
         """Ours alone makes the users too, by one call; what that adds is shown."""
@@ -118,5 +122,4 @@ class _Turn:
             self._time(phase, work)
 
     def _time(self, phase: str, work: Callable[[], None]) -> None:
-        with self._turn():
-            self._pairs.append(((self._scene.name, phase, self._way.name), timed(work)))
+        self._pairs.append(((self._scene.name, phase, self._way.name), timed(work)))

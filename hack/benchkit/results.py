@@ -28,10 +28,9 @@ class Results:
         return next((s for s in self.samples if (s.scene, s.phase, s.way) == wanted), None)
 
     def merge(self, newer: list[Sample]) -> None:
-        """Take samples in; those of the same name give way."""
-        fresh = {(s.scene, s.phase, s.way) for s in newer}
-        kept = [s for s in self.samples if (s.scene, s.phase, s.way) not in fresh]
-        self.samples = [*kept, *newer]
+        """Take samples in; those of the same name give way, and their place with it."""
+        found = {(s.scene, s.phase, s.way): s for s in [*self.samples, *newer]}
+        self.samples = list(found.values())
 
 
 def read(file: Path) -> Results:

@@ -57,8 +57,8 @@ class World:
         machines.empty(self.hosts)
 
     def clear(self) -> None:
-        """Delete all instances, and wait until they are gone."""
-        self.kubectl("-n", NAMESPACE, "delete", "gameinstances", "--all", "--timeout=120s")
+        """Delete all instances, and wait until they are gone: kubectl asks for five a second."""
+        self.kubectl("-n", NAMESPACE, "delete", "gameinstances", "--all", "--wait=false")
         self.watch.until(lambda seen: not seen, READY_SECONDS, "no instance is left")
 
     def ready_since(self, names: Iterable[str]) -> float:

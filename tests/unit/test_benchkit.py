@@ -57,7 +57,7 @@ def test_newer_samples_take_the_place_of_older_ones_in_a_file(tmp_path: Path) ->
     found = results.read(file)
     assert given == found
     rounded = replace(exact, seconds=(0.05115,))
-    assert (found.about, found.samples) == ({"date": "2"}, [THEIRS, newer, rounded])
+    assert (found.about, found.samples) == ({"date": "2"}, [newer, THEIRS, rounded])
 
 
 def test_a_chart_has_decades_at_equal_distances_and_every_line() -> None:
