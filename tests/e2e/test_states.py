@@ -74,6 +74,31 @@ def test_a_server_that_ends_by_itself_recovers(
     namespace.delete("arena")
 
 
+def test_a_new_version_that_ends_at_once_never_recovers(
+    kubectl: Kubectl, machine: Machine, namespace: Namespace, watches: dict[str, Watch]
+) -> None:
+    """What was Ready is the version before: a bad one must not look Healthy on its account."""
+    game = plain_game(["/bin/sleep", "1000"])
+    kubectl.apply(game)
+    try:
+        namespace.instance("rolled", guid=game["spec"]["guid"])
+        namespace.wait_running("rolled")
+        game["spec"]["services"][0]["exec"] = ["/bin/sh", "-c", "exit 3"]
+        kubectl.apply(game)
+        namespace.wait_stalled("rolled", "CrashLoop", 60.0)
+
+        def seen() -> list[Object]:
+            found = list(watches["gameinstances"].versions())
+            return [v for v in found if v["metadata"].get("namespace") == namespace.name]
+
+        wait_for(lambda: "CrashLoop" in {reason(v) for v in seen()}, 10.0, "all has been seen")
+        assert "Recovering" not in {reason(v) for v in seen()}
+        namespace.delete("rolled")
+    finally:
+        kubectl("-n", namespace.name, "delete", "gameinstances", "--all", "--timeout=60s")
+        kubectl("delete", "game", game["metadata"]["name"])
+
+
 # Its world takes a while to be saved.
 SLOW_TO_STOP = ["/bin/sh", "-c", "trap 'sleep 2; exit 0' TERM; while :; do sleep 0.1; done"]
 

@@ -10,17 +10,10 @@ from demokit.kubectl import Kubectl
 from demokit.operator import Operator
 from labkit.lab import Lab
 from tests.conftest import MakeOperator
-from tests.e2e.conftest import (
-    declare,
-    empty_namespace,
-    kubectl,
-    make_namespace,
-    remove_objects,
-    wait_host,
-)
-from tests.e2e.world import Machine, Namespace
+from tests.e2e.conftest import declare, kubectl, namespace, remove_objects, wait_host
+from tests.e2e.world import Machine
 
-__all__ = ["kubectl"]
+__all__ = ["kubectl", "namespace"]
 
 # Emulated, everything takes ten times as long as in a container.
 BOOT_SECONDS = 300.0
@@ -39,9 +32,7 @@ def machine(lab: Lab) -> Machine:
 
 @pytest.fixture(scope="module")
 def operator(
-    kubectl: Kubectl,
-    machine: Machine,
-    operator_process: MakeOperator,
+    kubectl: Kubectl, machine: Machine, operator_process: MakeOperator
 ) -> Iterator[Operator]:
     """The operator, with the machine declared and reached."""
     declare(kubectl, machine)
@@ -51,14 +42,3 @@ def operator(
     kubectl("delete", "gamehosts", "--all", "--timeout=120s")
     started.stop()
     remove_objects(kubectl)
-
-
-@pytest.fixture
-def namespace(
-    kubectl: Kubectl,
-    operator: Operator,
-) -> Iterator[Namespace]:
-    """A namespace of the test's own; what is in it afterwards is deleted, and waited for."""
-    made = make_namespace(kubectl)
-    yield made
-    empty_namespace(made)

@@ -164,11 +164,11 @@ def test_one_that_wants_all_the_time_there_is_gets_its_share(make: Make) -> None
     )
     share = (busy.counter("cpu.stat", "usage_usec") - used) / (time.monotonic() - began) / 1e6
     print(f"it got {share:.0%} of a processor, and may have 20%")
-    shown = busy.namespace.wait(
+    # A fifth is 200; shown is an average that moves when it differs by much.
+    busy.namespace.wait(
         "busy",
-        lambda found: found["status"].get("metrics", {}).get("cpuMillicores") is not None,
+        lambda found: 0 < found["status"].get("metrics", {}).get("cpuMillicores", 0) <= 400,
         "its share is shown",
         SLOW_SECONDS,
     )
-    assert shown["status"]["metrics"]["cpuMillicores"] <= 400
     assert ready(busy.get())

@@ -16,7 +16,7 @@ from warlock_operator.api.names import ConditionStatus, ConditionType, Reason
 from warlock_operator.api.v1alpha1.meta import Condition
 from warlock_operator.errors import InstallFailed
 
-TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
 _BEFORE_THE_FIRST_START = (Reason.WAITING, Reason.STARTING)
 _ON_PURPOSE = (*_BEFORE_THE_FIRST_START, Reason.STOPPED, Reason.STOPPING)
@@ -41,7 +41,7 @@ def events_of(before: Conditions, after: Conditions) -> Iterator[Told]:
             elif new.status == TRUE and old is not None and old.status == FALSE:
                 yield Told(False, "HostReachable", new.message, "Connect")
     for _, new in _changed(before, after, ConditionType.INSTALLED):
-        if new.status != ConditionStatus.UNKNOWN and new.reason != Reason.WAITING:
+        if new.status != UNKNOWN and new.reason != Reason.WAITING:
             yield Told(new.reason == InstallFailed.reason, new.reason, new.message, "Install")
     for old, new in _changed(before, after, ConditionType.RUNNING):
         if new.status == TRUE:
@@ -61,8 +61,7 @@ def _is_on_its_way(old: Condition | None, new: Condition) -> bool:
     """Whether it is yet to run, as it was, or as far as anybody knew: Started will tell."""
     if new.reason not in _BEFORE_THE_FIRST_START:
         return False
-    unknown = old is None or old.status not in (TRUE, FALSE)
-    return unknown or (old is not None and old.reason in _BEFORE_THE_FIRST_START)
+    return old is None or old.status == UNKNOWN or old.reason in _BEFORE_THE_FIRST_START
 
 
 def _changed(

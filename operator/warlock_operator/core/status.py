@@ -57,6 +57,7 @@ from warlock_operator.api.v1alpha1.instancestatus import (
 from warlock_operator.api.v1alpha1.values import MAX_PATH, MAX_PORTS, MAX_SHORT, said
 from warlock_operator.core.deletion import waits_for
 from warlock_operator.core.desired import Verdict, key_of
+from warlock_operator.core.recovery import recovers
 from warlock_operator.core.running import Running, running_of, unbound_ports
 from warlock_operator.core.view import HostView
 from warlock_operator.errors import (
@@ -64,7 +65,6 @@ from warlock_operator.errors import (
     AgentFailed,
     ApiError,
     InstallFailed,
-    MainProcessExited,
     PortNotBound,
     StepFailed,
     TerminalError,
@@ -107,27 +107,12 @@ def status_of(
     Args:
         address: the host's, as players reach it.
         previous: what was published last; transition times and history come from it.
-        now: for transitions, and for the end of a recovery (:func:`recovery_left`); nothing else
+        now: for transitions, and for the end of a recovery (:mod:`.recovery`); nothing else
             in a status moves with time.
         recovery_grace: how long what ended by itself may take to be Ready again.
     """
     before = previous or GameInstanceStatus()
     return _Teller(verdict, view, address, measured, before, now, recovery_grace).tell()
-
-
-def recovery_left(status: GameInstanceStatus, now: datetime, grace: timedelta) -> timedelta | None:
-    """
-    Give how long what recovers has left to be Ready again; None where nothing recovers.
-
-    A clock that was put back ends it: better early than for an hour.
-    """
-    ready = get_condition(status.conditions, ConditionType.READY)
-    if ready is None or ready.reason != Reason.RECOVERING:
-        return None
-    gone = now.replace(microsecond=0) - ready.last_transition_time
-    if gone < timedelta(0) or gone >= grace:
-        return timedelta(0)
-    return ready.last_transition_time + grace - now
 
 
 def homeless_status(
@@ -326,7 +311,11 @@ class _Teller:
         if running.looping:
             return _Judgement(FALSE, False, True, running.reason, running.message, running.state)
         judged = self._judge_applied(instance, entry, running)
-        return self._recovering(judged) if self._recovers(judged, running) else judged
+        ours = self.view.passing or entry.key in self.view.restarted
+        if judged.ready is TRUE or not instance.running:
+            return judged
+        known = (self.previous, self.generation, running, self.units, self.now)
+        return self._recovering(judged) if recovers(*known, self.recovery_grace, ours) else judged
 
     def _judge_applied(
         self, instance: DesiredInstance, entry: LedgerEntry, running: Running
@@ -344,30 +333,6 @@ class _Teller:
             return _Judgement(FALSE, True, False, reason, unbound, InstanceState.STARTING)
         text = "the machine is as declared"
         return _Judgement(TRUE, False, False, Reason.AS_DECLARED, text, running.state)
-
-    def _recovers(self, judged: _Judgement, running: Running) -> bool:
-        """Whether it is not as declared for no other cause than its own end, not long ago."""
-        ready = get_condition(self.previous.conditions, ConditionType.READY)
-        if judged.ready is TRUE or self.instance is None or not self.instance.running:
-            return False
-        if ready is None or ready.observed_generation != self.generation:
-            return False
-        if ready.status == TRUE:
-            return bool(self.recovery_grace) and self._ended_by_itself(running)
-        return bool(recovery_left(self.previous, self.now, self.recovery_grace))
-
-    def _ended_by_itself(self, running: Running) -> bool:
-        """
-        Whether it was systemd that found a process gone, or has started one anew: not we, nobody.
-
-        A restart on purpose begins with a unit that is stopping, and counts as none.
-        """
-        shown = {each.unit: each.restarts for each in self.previous.services}
-        return running.reason == MainProcessExited.reason or any(
-            unit.restarts > shown.get(unit.unit, unit.restarts)
-            or (unit.active_state == "active" and not unit.main_pid)
-            for unit in self.units
-        )
 
     def _recovering(self, judged: _Judgement) -> _Judgement:
         seconds = round(self.recovery_grace.total_seconds())

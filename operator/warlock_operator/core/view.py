@@ -31,6 +31,8 @@ class HostView:
     connection now, or why the last pass was refused whole. out_of_sight: it has been away for
     longer than the grace.
     refusals, failures: of the last pass, by instance key (a failed install: by the Game's guid).
+    passing: a pass is under way. restarted: instance keys whose units the last pass has
+    restarted; once another process is seen there is another pass.
     """
 
     visited: bool = False
@@ -43,6 +45,8 @@ class HostView:
     operations: Mapping[str, Operation] = field(default_factory=dict)
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     failures: Mapping[str, StepResult] = field(default_factory=dict)
+    passing: bool = False
+    restarted: frozenset[str] = frozenset()
     facts: Facts | None = None
     features: Sequence[Feature] = ()
     host_keys: tuple[str, ...] = ()

@@ -16,7 +16,8 @@ from warlock_operator.core.desired import HostDecision, Verdict, key_of
 from warlock_operator.core.events import drift_events
 from warlock_operator.core.hoststatus import host_status
 from warlock_operator.core.inventory import HostItem
-from warlock_operator.core.status import Measured, recovery_left, status_of
+from warlock_operator.core.recovery import recovery_left
+from warlock_operator.core.status import Measured, status_of
 from warlock_operator.errors import AmbiguousHost, TerminalError
 from warlock_operator.reconcile.counting import PlayerPoll
 from warlock_operator.reconcile.sight import Sight, utc_now

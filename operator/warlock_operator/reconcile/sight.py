@@ -56,7 +56,12 @@ class Sight:
             error=None,
             refusals={refusal.key: refusal for refusal in report.refusals},
             failures=failures,
+            restarted=frozenset(r.key for r in report.results if r.step == "RestartUnit"),
         )
+
+    def passing(self, under_way: bool) -> None:
+        """Note that a pass begins or has ended: what ends meanwhile may be its doing."""
+        self.view = replace(self.view, passing=under_way)
 
     def _saw(self, observed: ObservedHost) -> None:
         self.view = replace(

@@ -156,7 +156,11 @@ class HostWorker:
         for _ in range(ROUNDS):
             desired = await self._hold_instances(decision)
             authority = authority_of(item, self.sight.view.observed, around)
-            report = await link.converge(authority, desired)
+            self.sight.passing(True)
+            try:
+                report = await link.converge(authority, desired)
+            finally:
+                self.sight.passing(False)
             self.sight.reported(report)
             await around.turns.mine()
             self._showing.drift(report.results)

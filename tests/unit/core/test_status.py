@@ -35,7 +35,8 @@ from warlock_operator.core.desired import Verdict, desired_host, key_of
 from warlock_operator.core.events import events_of
 from warlock_operator.core.hoststatus import host_status
 from warlock_operator.core.inventory import Inventory
-from warlock_operator.core.status import Measured, homeless_status, recovery_left, status_of
+from warlock_operator.core.recovery import recovery_left
+from warlock_operator.core.status import Measured, homeless_status, status_of
 from warlock_operator.core.view import HostView
 from warlock_operator.errors import (
     BY_REASON,
@@ -432,6 +433,19 @@ def test_what_was_not_ready_or_was_stopped_on_purpose_does_not_recover() -> None
         }
     )
     assert reasons(then(other, CRASHED, NOW)) == ("False", "MainProcessExited", "True")
+
+
+@pytest.mark.parametrize(
+    "ours", [{"passing": True}, {"restarted": frozenset({entry_of(instance(), 1).key})}]
+)
+def test_what_a_pass_has_restarted_does_not_recover_on_account_of_the_one_before(
+    ours: dict[str, Any],
+) -> None:
+    well = tell(alone(DECLARED))
+    for unit in (CRASHED, NOT_BOUND, replace(DECLARED, main_pid=0)):
+        verdict, view = alone(unit)
+        told = status_of(verdict, replace(view, **ours), "198.18.1.1", Measured(), well, NOW, GRACE)
+        assert reasons(told)[2] == "True"
 
 
 def test_a_crash_loop_is_stalled_and_no_grace_is_none() -> None:
