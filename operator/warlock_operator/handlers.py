@@ -21,6 +21,11 @@ PAGE_SIZE = 500
 """Objects, as in the lists of our own."""
 IDLE_SECONDS = 0.1
 """A task lives on for so long; events of one object that come together share one."""
+BACKOFF_SECONDS = (1.0, 1.0, 2.0, 3.0, *[5.0] * 10)
+"""
+Between attempts at a list or a watch that is refused or fails: a minute in all, then kopf gives up
+and the process ends. kopf's own grow to 21, and so long an edit would not be seen once it can be.
+"""
 
 
 def registry(fleet: Fleet, login: Callable[[], Awaitable[Login]]) -> kopf.OperatorRegistry:
@@ -50,6 +55,7 @@ def registry(fleet: Fleet, login: Callable[[], Awaitable[Login]]) -> kopf.Operat
         # A page after the other, and each let go at once: kopf's task of an object holds it whole
         # for as long as it waits for more, and ten thousand at a time are 300 MB.
         settings.watching.chunk_size = PAGE_SIZE
+        settings.networking.error_backoffs = BACKOFF_SECONDS
         settings.queueing.idle_timeout = IDLE_SECONDS
         # Never ours: kopf takes the finalizer of that name off every object that it watches.
         settings.persistence.finalizer = f"{GROUP}/kopf-unused"

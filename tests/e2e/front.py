@@ -81,6 +81,10 @@ class Front:
             return Fault(status=410)
 
         self._proxy.fault = fault
+        self.cut()
+
+    def cut(self) -> None:
+        """Cut every connection that is open."""
         self._do(self._proxy.drop_connections())
 
     def keep_back(self, names: Collection[str]) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 
 from labkit.cluster import Cluster
@@ -49,7 +50,7 @@ def _refuse_a_third(stage: Stage) -> None:
 
 def _expire_watches(stage: Stage) -> None:
     front = Front(stage.operator.kubeconfig).start()
-    stage.notes["log"] = stage.operator.log.stat().st_size
+    _mark_log(stage)
     _behind_front(stage, front)
     stage.until(lambda: acts.edit_arrived(stage) and stage.well(), 30.0, "served through it")
     front.expire(EXPIRED)
@@ -66,11 +67,20 @@ def _all_refused(stage: Stage) -> bool:
     return front.refused > 10 and acts.edit_arrived(stage) and stage.unharmed()
 
 
-def _ended_and_back(stage: Stage) -> bool:
-    """Whether kopf has given up, the process has said so, and another one serves."""
+def _mark_log(stage: Stage) -> None:
+    stage.notes["log"] = stage.operator.log.stat().st_size
+
+
+def _logged(stage: Stage) -> str:
+    """What the operator has logged since the mark."""
     with stage.operator.log.open() as log:
         log.seek(stage.notes["log"])
-        told = '"message": "operator ends", "detail": "kopf: ' in log.read()
+        return log.read()
+
+
+def _ended_and_back(stage: Stage) -> bool:
+    """Whether kopf has given up, the process has said so, and another one serves."""
+    told = '"message": "operator ends", "detail": "kopf: ' in _logged(stage)
     front: Front = stage.notes["front"]
     return told and front.expired == EXPIRED and stage.operator.ready()
 
@@ -98,20 +108,48 @@ def _take_rights(stage: Stage) -> None:
     found = stage.kubectl.get("clusterrolebinding", BINDING)
     found["metadata"] = {"name": BINDING, "labels": found["metadata"].get("labels", {})}
     stage.notes["binding"] = found
+    _mark_log(stage)
     stage.kubectl("delete", "clusterrolebinding", BINDING)
+
+
+def _take_rights_and_edit(stage: Stage) -> None:
+    _take_rights(stage)
     acts.EDIT.do(stage)
-    # What it watches goes on; what it writes is refused, and it may end by that.
+    # What it watches goes on, unless a watch ends by itself just now; what it writes is refused,
+    # and it may end by that.
     stage.until(partial(_felt, stage), 30.0, "the operator has felt it")
 
 
 def _felt(stage: Stage) -> bool:
-    return acts.edit_arrived(stage) or not stage.operator.ready()
+    return acts.edit_arrived(stage) or _watch_refused(stage) or not stage.operator.ready()
+
+
+def _watch_refused(stage: Stage) -> bool:
+    """Whether it was told since the mark that it may not list or watch instances."""
+    refused = r"Request attempt #\d+/\d+ failed[^\n]*/gameinstances\?[^\n]*Forbidden"
+    return bool(re.search(refused, _logged(stage)))
+
+
+def _take_rights_and_cut(stage: Stage) -> None:
+    """Have it open every watch anew, when it may not."""
+    front = Front(stage.operator.kubeconfig).start()
+    _behind_front(stage, front)
+    stage.until(lambda: acts.edit_arrived(stage) and stage.well(), 30.0, "served through it")
+    _take_rights(stage)
+    stage.until(lambda: not _may_patch(stage), 30.0, "the rights are gone")
+    front.cut()
+    acts.EDIT.do(stage)
+    stage.until(partial(_watch_refused, stage), 30.0, "a watch is refused")
 
 
 def _give_rights(stage: Stage) -> None:
     stage.kubectl("create", "-f", "-", stdin=json.dumps(stage.notes["binding"]))
+    stage.until(partial(_may_patch, stage), 30.0, "the rights count")
+
+
+def _may_patch(stage: Stage) -> bool:
     asked = ("auth", "can-i", f"--as={scenes.ACCOUNT}", "patch", "gameinstances.warlock.dev", "-A")
-    stage.until(lambda: stage.kubectl.attempt(*asked).returncode == 0, 30.0, "the rights count")
+    return stage.kubectl.attempt(*asked).returncode == 0
 
 
 ROWS: tuple[Row, ...] = (
@@ -163,11 +201,22 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "rights taken and given back",
-        made=Act("the ClusterRoleBinding is deleted; an edit", _take_rights),
+        made=Act("the ClusterRoleBinding is deleted; an edit", _take_rights_and_edit),
         cured=Act("it is there again", _give_rights),
         healed=acts.edit_arrived,
-        heals_seconds=40,
+        heals_seconds=15,
         after=anew,
         starts=(1, 1),
+    ),
+    Row(
+        "rights taken and every watch cut",
+        made=Act(
+            "the ClusterRoleBinding is deleted, what is open is cut; an edit", _take_rights_and_cut
+        ),
+        cured=Act("it is there again", _give_rights),
+        healed=acts.edit_arrived,
+        heals_seconds=15,
+        after=_without_front,
+        starts=(2, 2),
     ),
 )
