@@ -272,7 +272,8 @@ class _Pass:
             return ""
         if there.kind != "Directory":
             return f"{step.path} is a {there.kind.lower()}, not a directory"
-        if any(e.path == step.path and e.key == step.key for e in self._ledger.instances):
+        entry = self._ledger.by_key.get(step.key)
+        if entry is not None and entry.path == step.path:
             return ""
         if not self._tree.names(step.path, trusted=step.root):
             return ""
@@ -425,8 +426,7 @@ _EFFECTS: dict[type, _Effect] = {
 
 
 def _with_entries(ledger: Ledger, new: dict[str, LedgerEntry]) -> Ledger:
-    entries = {entry.key: entry for entry in ledger.instances}
-    entries.update(new)
+    entries = {**ledger.by_key, **new}
     return replace(ledger, instances=tuple(entries[key] for key in sorted(entries)))
 
 

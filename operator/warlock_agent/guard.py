@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Optional
 
 from . import names
-from .model import DesiredHost, Ledger, LedgerEntry, RemovedInstance
+from .model import DesiredHost, Ledger, RemovedInstance
 from .steps import (
     ClearRetry,
     Forget,
@@ -53,7 +53,7 @@ def violation(steps: tuple[Step, ...], desired: DesiredHost, ledger: Ledger) -> 
 class _Judge:
     def __init__(self, desired: DesiredHost, ledger: Ledger) -> None:
         kept = {one.key for one in desired.keep}
-        self._entries: dict[str, LedgerEntry] = {one.key: one for one in ledger.instances}
+        self._entries = ledger.by_key
         self._remove = {one.key for one in desired.remove if self._is_its_own(one)} - kept
         self._converge = {one.key for one in desired.converge} - kept - self._remove
         self._halted = {one.key for one in desired.converge if not one.running} & self._converge

@@ -9,7 +9,9 @@ of the host's own boot clock (``uptime_seconds``): a wrong wall clock must not h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Optional
 
 from .reasons import Reason
@@ -234,6 +236,11 @@ class Ledger:
     host_uid: str = ""
     take_overs: tuple[str, ...] = ()
     instances: tuple[LedgerEntry, ...] = ()
+
+    @cached_property
+    def by_key(self) -> Mapping[str, LedgerEntry]:
+        """*instances*, each by its name on this host."""
+        return {entry.key: entry for entry in self.instances}
 
 
 # --- observed --------------------------------------------------------------------

@@ -106,7 +106,7 @@ class _Planner:
         self.observed = observed
         self.now = observed.uptime_seconds
         self.games: dict[str, DesiredGame] = {g.guid: g for g in desired.games}
-        self.entries: dict[str, LedgerEntry] = {e.key: e for e in observed.ledger.instances}
+        self.entries = observed.ledger.by_key
         self.files: dict[str, ObservedFile] = {f.path: f for f in observed.files}
         self.units: dict[str, ObservedUnit] = {u.unit: u for u in observed.units}
         self.retries: dict[str, Retry] = {r.name: r for r in observed.retries}

@@ -81,7 +81,7 @@ class _Host:
         self._users = set(observed.users)
         self._retries = {r.name: r for r in observed.retries}
         self._operations = {o.id: o for o in observed.operations}
-        self._entries = {e.key: e for e in observed.ledger.instances}
+        self._entries = dict(observed.ledger.by_key)
         self._pid = max([1000, *(u.main_pid for u in observed.units)])
         self._reload_pending = observed.reload_pending
 

@@ -142,7 +142,7 @@ class _Decider:
         self.inventory = inventory
         self.item = host
         self.host = host.object
-        self.entries: Mapping[str, LedgerEntry] = {e.key: e for e in ledger.instances}
+        self.entries = ledger.by_key
         self.ledger = ledger
         self.claims = Claims(ledger)
         self.sockets = sockets

@@ -60,12 +60,11 @@ def orphans(
         desired: without orphans on its list ``remove``.
     """
     known = {entry.key: entry for entry in orphans_of(desired, ledger)}
-    entries = {entry.key: entry for entry in ledger.instances}
     removing: list[LedgerEntry] = []
     refused: list[tuple[str, str]] = []
     for asked in _asked(host):
         key, _, uid = asked.rpartition("/")
-        entry = entries.get(key)
+        entry = ledger.by_key.get(key)
         if asked.count("/") != 2:
             refused.append((asked, "it is not <guid>/<instance_id>/<uid>, as in status.orphans"))
         elif entry is None:

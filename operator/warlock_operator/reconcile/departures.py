@@ -35,7 +35,7 @@ class Departures:
 
     async def release_removed(self, decision: HostDecision) -> None:
         """Let go of objects of which nothing is left on the host."""
-        entries = {e.key: e for e in self._sight.view.observed.ledger.instances}
+        entries = self._sight.view.observed.ledger.by_key
         for verdict in decision.verdicts.values():
             item = verdict.item
             entry = entries.get(key_of(item))
@@ -79,7 +79,7 @@ class Departures:
         """Let instances go whose owner gave up on what the machine has of them."""
         publisher, view = self._around.publisher, self._sight.view
         host = self._around.inventory.host(self._name)
-        entries = {entry.key: entry for entry in view.observed.ledger.instances}
+        entries = view.observed.ledger.by_key
         for verdict in decision.verdicts.values():
             item = verdict.item
             if host is None or not forced(verdict, view):
@@ -97,7 +97,7 @@ class Departures:
     def tell_orphans(self, host: HostItem, before: OrphanDecision) -> None:
         """Tell what became of the orphans that were to be removed."""
         view = self._sight.view
-        left = {entry.key for entry in view.observed.ledger.instances}
+        left = view.observed.ledger.by_key
         for entry in before.removing:
             if entry.key not in left:
                 text = f"{token(entry)} is stopped and unregistered; its files stay at {entry.path}"

@@ -133,15 +133,15 @@ class Showing:
 
         The one that has it knows whether it runs; one that has not would say that nobody does.
         """
-        view = self._sight.view
+        error, view = verdict.error, self._sight.view
+        if not isinstance(error, AmbiguousHost) or verdict.item.meta.deleting:
+            return False
         known = {entry.uid for entry in view.observed.ledger.instances} if view.visited else set()
         return (
-            isinstance(verdict.error, AmbiguousHost)
-            and verdict.item.uid not in known
-            and not verdict.item.meta.deleting
+            verdict.item.uid not in known
             and getattr(shown, "observed_generation", 0) == verdict.item.meta.generation
             and any(
-                condition.reason == verdict.error.reason and str(verdict.error) in condition.message
+                condition.reason == error.reason and str(error) in condition.message
                 for condition in getattr(shown, "conditions", ())
             )
         )
