@@ -34,6 +34,11 @@ def unit_name(service: str, instance_id: str) -> str:
     return f"{service}@{instance_id}.service"
 
 
+def instance_of(unit: str) -> str:
+    """Give the instance id in the name of a unit that :func:`unit_name` made."""
+    return unit.partition("@")[2].rpartition(".")[0]
+
+
 def template_path(service: str) -> str:
     """Where our template unit lies."""
     return f"{UNIT_DIR}/{service}@.service"

@@ -30,6 +30,7 @@ from .model import (
     ObservedUnit,
     Refusal,
 )
+from .nesting import Directories
 from .reasons import Reason
 
 
@@ -46,11 +47,11 @@ class Holdings:
 
     def __init__(self, entries: Iterable[LedgerEntry]) -> None:
         """entries: the ledger's."""
-        self._paths: dict[str, str] = {}
+        self._directories = Directories()
         self._units: dict[str, str] = {}
         self._ports: dict[tuple[str, int], str] = {}
         for entry in sorted(entries, key=lambda e: e.key):
-            self._paths.setdefault(entry.path, entry.key)
+            self._directories.take(entry.path, entry.key)
             for service in entry.services:
                 self._units.setdefault(names.unit_name(service, entry.instance_id), entry.key)
             for port in entry.ports:
@@ -59,7 +60,7 @@ class Holdings:
     def claim(self, instance: DesiredInstance, game: DesiredGame) -> Optional[Refusal]:
         """Take everything that *instance* wants, or say who has it and take nothing."""
         key = instance.key
-        holder = self._path_holder(instance.path, key)
+        holder = self._directories.in_the_way(instance.path, key)
         if holder:
             return _taken(key, "PathTaken", f"path {instance.path}", holder)
         units = [names.unit_name(s.name, instance.instance_id) for s in game.services]
@@ -71,18 +72,10 @@ class Holdings:
             if self._ports.get(slot, key) != key:
                 what = f"port {port.number}/{port.protocol} ({port.name})"
                 return _taken(key, "PortTaken", what, self._ports[slot])
-        self._paths[instance.path] = key
+        self._directories.take(instance.path, key)
         self._units.update((unit, key) for unit in units)
         self._ports.update(((port.protocol, port.number), key) for port in instance.ports)
         return None
-
-    def _path_holder(self, path: str, key: str) -> str:
-        # One instance's directory inside another's would be one tenant's files in another's hands.
-        for held, holder in self._paths.items():
-            nested = held.startswith(path + "/") or path.startswith(held + "/")
-            if holder != key and (held == path or nested):
-                return holder
-        return ""
 
 
 def _taken(key: str, reason: Reason, what: str, holder: str) -> Refusal:

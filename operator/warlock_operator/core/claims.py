@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from warlock_agent import names
 from warlock_agent.model import Ledger
+from warlock_agent.nesting import Directories
 from warlock_operator.errors import (
     ClaimLost,
     HeldByAnother,
@@ -69,6 +70,7 @@ class Claims:
     def __init__(self, ledger: Ledger) -> None:
         """ledger: the host's; its holders come before everybody."""
         self._held: dict[Thing, str] = {}
+        self._directories = Directories()
         self._owners: dict[str, str] = {}
         for entry in sorted(ledger.instances, key=lambda each: each.key):
             owner = f"{entry.namespace}/{entry.name}"
@@ -81,8 +83,7 @@ class Claims:
                 tuple(names.unit_name(s, entry.instance_id) for s in entry.services),
                 tuple((p.protocol, p.number) for p in entry.ports),
             )
-            for thing in want.things():
-                self._held.setdefault(thing, owner)
+            self._hold(want)
 
     def holds_identity(self, want: Want) -> bool:
         """Say whether the ledger has this identity for this object."""
@@ -104,22 +105,20 @@ class Claims:
                     f"{kind.lower()} {name} is held by GameInstance {holder} on this host; "
                     "choose another one, or delete that GameInstance"
                 )
-        self._held.update((thing, want.owner) for thing in want.things())
+        self._hold(want)
         return None
+
+    def _hold(self, want: Want) -> None:
+        for thing in want.things():
+            self._held.setdefault(thing, want.owner)
+        self._directories.take(want.path, want.owner)
 
     def _holder(self, thing: Thing, owner: str) -> str:
         kind, name = thing
+        if kind == "Path":
+            return self._directories.in_the_way(name, owner)
         holder = self._held.get(thing, owner)
-        if holder != owner:
-            return holder
-        if kind != "Path":
-            return ""
-        # A directory inside another's would be one tenant's files in another's hands.
-        for (other_kind, path), other in self._held.items():
-            nested = path.startswith(name + "/") or name.startswith(path + "/")
-            if other_kind == "Path" and other != owner and nested:
-                return other
-        return ""
+        return holder if holder != owner else ""
 
     def ports(self) -> dict[tuple[str, int], str]:
         """Every claimed port with its owner."""

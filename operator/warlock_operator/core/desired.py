@@ -98,7 +98,12 @@ def desired_host(
 
 def key_of(item: InstanceItem) -> str:
     """Give the identity on the host, also of an object that does not parse."""
-    return instance_key(item.text("guid"), item.text("instance_id") or DEFAULT_INSTANCE)
+    return instance_key(item.text("guid"), instance_id_of(item))
+
+
+def instance_id_of(item: InstanceItem) -> str:
+    """Give the instance id, also of an object that does not parse."""
+    return item.text("instance_id") or DEFAULT_INSTANCE
 
 
 def request_of(value: str) -> str:
@@ -378,7 +383,7 @@ class _Decider:
 
 
 def _identity(item: InstanceItem) -> tuple[str, str]:
-    return item.text("guid"), item.text("instance_id") or DEFAULT_INSTANCE
+    return item.text("guid"), instance_id_of(item)
 
 
 def lower_game(game: Game) -> DesiredGame:

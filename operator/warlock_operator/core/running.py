@@ -11,7 +11,8 @@ failed                         False       Failed       CrashLoop when restarted
                                                         StartFailed otherwise
 activating (auto-restart)      False       Crashed      MainProcessExited
 activating                     False       Starting     Starting
-deactivating                   False       Stopping     Stopping
+deactivating, or being         False       Stopping     Stopping
+cleaned (maintenance)
 inactive                       False       Starting or  Starting, Stopped
                                            Stopped
 active, no main process        False       Starting     Starting
@@ -85,6 +86,9 @@ def _judge(unit: ObservedUnit, wanted: bool) -> Running:
         return Running(False, Reason.STARTING, f"{name} is starting", InstanceState.STARTING)
     if unit.active_state == "deactivating":
         return Running(False, Reason.STOPPING, f"{name} is stopping", InstanceState.STOPPING)
+    if unit.active_state == "maintenance":
+        text = f"{name} is being cleaned, as systemctl clean does; it can be started afterwards"
+        return Running(False, Reason.STOPPING, text, InstanceState.STOPPING)
     if unit.active_state in ("active", "reloading"):
         # systemd tells the two apart: a process that has just ended may be gone from the one and
         # not from the other. Until it says which, nothing runs that one could point at.

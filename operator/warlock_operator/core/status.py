@@ -30,7 +30,7 @@ from warlock_operator.api.v1alpha1.instancestatus import (
     ServiceStatus,
 )
 from warlock_operator.api.v1alpha1.values import MAX_PATH, MAX_PORTS, MAX_SHORT, said
-from warlock_operator.core.desired import Verdict
+from warlock_operator.core.desired import Verdict, instance_id_of
 from warlock_operator.core.judgement import judge
 from warlock_operator.core.known import Fact, Known, known_of
 from warlock_operator.core.parts import parts_of
@@ -108,7 +108,7 @@ def _conditions(known: Known, facts: dict[ConditionType, Fact], now: datetime) -
 def _identity(known: Known, address: str) -> dict[str, Any]:
     instance, entry = known.instance, known.entry
     if instance is None:
-        return {"instance_id": known.item.text("instance_id") or "default"}
+        return {"instance_id": instance_id_of(known.item)}
     user = entry.user if entry else names.user_name(instance.guid, instance.instance_id)
     ports = _port_statuses(instance.ports)
     first = f":{ports[0].port}" if ports else ""

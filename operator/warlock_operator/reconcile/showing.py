@@ -7,12 +7,13 @@ Called by the worker whenever either is new. Nothing here waits.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import timedelta
 
 from warlock_agent import names
-from warlock_agent.model import StepResult
+from warlock_agent.model import ObservedUnit, StepResult
 from warlock_operator.api.v1alpha1.instancestatus import Metrics
-from warlock_operator.core.desired import HostDecision, Verdict, key_of
+from warlock_operator.core.desired import HostDecision, Verdict, instance_id_of, key_of
 from warlock_operator.core.events import drift_events
 from warlock_operator.core.hoststatus import host_status
 from warlock_operator.core.inventory import HostItem
@@ -57,6 +58,23 @@ class Showing:
         self._players.follow(self._decision, self._sight.view, item, link)
         for verdict in self._decision.verdicts.values():
             self._verdict(item, verdict)
+        self._host(item)
+
+    def units(self, changed: Iterable[ObservedUnit], link: HostLink | None) -> None:
+        """
+        Show what *changed* units say: their instances, and how many run on the host.
+
+        A machine of a hundred that starts tells of them one by one; showing all each time would be
+        ten thousand statuses.
+        """
+        item = self._around.inventory.host(self._name)
+        if item is None or self._decision is None:
+            return
+        self._players.follow(self._decision, self._sight.view, item, link)
+        concerned = {names.instance_of(unit.unit) for unit in changed}
+        for verdict in self._decision.verdicts.values():
+            if instance_id_of(verdict.item) in concerned:
+                self._verdict(item, verdict)
         self._host(item)
 
     def instance(self, uid: str) -> None:

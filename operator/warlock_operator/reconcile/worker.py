@@ -270,17 +270,17 @@ class HostWorker:
         """Take what the host says unasked: show it at once, and act where it is needed."""
         if isinstance(frame, UnitsChanged):
             before = self.sight.units_changed(frame)
-            changed = list(zip(before, frame.units, strict=True))
-            if any(_needs_pass(old, new) for old, new in changed):
+            if any(map(_needs_pass, before, frame.units)):
                 self._dirty.set()
+            self._showing.units(frame.units, self._link)
         elif isinstance(frame, OperationChanged):
             self.sight.operation_changed(frame)
             if frame.operation.state != "Running":
                 self._dirty.set()
+            self._show()
         elif isinstance(frame, Sample):
             self.sight.sampled(frame)
             self._showing.measured()
-            return
         elif isinstance(frame, Fault):
             log.warning(
                 "agent complains",
@@ -290,8 +290,6 @@ class HostWorker:
                     fields.DETAIL: frame.message,
                 },
             )
-            return
-        self._show()
 
     def _lost(self, error: OperatorError) -> None:
         log.warning(
