@@ -15,7 +15,7 @@ from warlock_operator.api.names import Kind
 from warlock_operator.core.deletion import forced, left_behind
 from warlock_operator.core.desired import HostDecision, key_of
 from warlock_operator.core.events import Told
-from warlock_operator.core.inventory import HostItem, host_address
+from warlock_operator.core.inventory import HostItem, InstanceItem, host_address
 from warlock_operator.core.orphans import OrphanDecision, token
 from warlock_operator.reconcile.sight import Sight
 from warlock_operator.reconcile.surroundings import Surroundings
@@ -36,6 +36,7 @@ class Departures:
     async def release_removed(self, decision: HostDecision) -> None:
         """Let go of objects of which nothing is left on the host."""
         entries = self._sight.view.observed.ledger.by_key
+        removed: list[InstanceItem] = []
         for verdict in decision.verdicts.values():
             item = verdict.item
             entry = entries.get(key_of(item))
@@ -45,7 +46,8 @@ class Departures:
                 where = f"its files stay at {shown.path}" if shown and shown.path else "no files"
                 text = f"stopped and unregistered; {where} on GameHost {self._name}"
                 self._around.publisher.tell(item, Told(False, "Removed", text, "Delete"))
-                await self._around.finalizers.release(item)
+                removed.append(item)
+        await self._around.finalizers.release_all(removed)
 
     async def let_go(self, decision: HostDecision) -> bool:
         """Let the GameHost go when it is being deleted and nothing names it any more."""
@@ -80,6 +82,7 @@ class Departures:
         publisher, view = self._around.publisher, self._sight.view
         host = self._around.inventory.host(self._name)
         entries = view.observed.ledger.by_key
+        forgone: list[InstanceItem] = []
         for verdict in decision.verdicts.values():
             item = verdict.item
             if host is None or not forced(verdict, view):
@@ -92,7 +95,8 @@ class Departures:
                 "instance let go by force",
                 extra={fields.INSTANCE: item.where, fields.HOST: self._name, fields.DETAIL: text},
             )
-            await self._around.finalizers.release(item)
+            forgone.append(item)
+        await self._around.finalizers.release_all(forgone)
 
     def tell_orphans(self, host: HostItem, before: OrphanDecision) -> None:
         """Tell what became of the orphans that were to be removed."""

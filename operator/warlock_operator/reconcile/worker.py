@@ -191,13 +191,10 @@ class HostWorker:
             What may be sent: an instance that can't be held is not in it.
         """
         desired = decision.desired
-        free: set[str] = set()
-        for verdict in tuple(decision.verdicts.values()):
-            if verdict.instance is not None and not await self._around.finalizers.hold(
-                verdict.item
-            ):
-                self._dirty.set()
-                free.add(verdict.item.uid)
+        wanted = [v.item for v in decision.verdicts.values() if v.instance is not None]
+        free = {item.uid for item in await self._around.finalizers.hold_all(wanted)}
+        if free:
+            self._dirty.set()
         return replace(desired, converge=tuple(i for i in desired.converge if i.uid not in free))
 
     # --- the connection -------------------------------------------------------------

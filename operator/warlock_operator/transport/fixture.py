@@ -194,15 +194,16 @@ class FixtureLink:
         if machine is None:
             raise self._over
         self._count(machine)
+        await self._unless_lost(asyncio.sleep(machine.faults.slow_seconds))
         try:
             frame = answer(machine)
         except AgentDied as error:
             self._lose(AgentFailed(f"the agent ended by a signal {error}"))
             raise self._over from error
         self._count(machine)
-        await self._unless_lost(asyncio.sleep(machine.faults.slow_seconds))
         if machine.faults.silent:
             await self._unless_lost(asyncio.Event().wait())
+        # Nobody waits from the look on: what changes after it must not be told before it.
         return self._crossing(frame)
 
     async def _unless_lost(self, wait: Awaitable[object]) -> None:

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import asyncssh
@@ -98,21 +99,33 @@ async def add_hosts(cluster: Cluster, kind: str, count: int, port: int = 22) -> 
 
 
 def passes(cluster: Cluster) -> int:
-    return sum(machine.passes for machine in cluster.links.machines.values())
+    return sum(passes_of_each(cluster).values())
+
+
+def passes_of_each(cluster: Cluster) -> dict[str, int]:
+    return {address: each.passes for address, each in cluster.links.machines.items()}
 
 
 async def measure(cluster: Cluster, note: str) -> Measured:
     """Edit the instance of each live host, one after the other; time until it is Ready again."""
+    # An edit in the middle of a start's pass costs that pass another round, and one of its own.
+    # Workers have their turns in order: once this one's second has come, each one's first is over.
+    await edited(cluster, LIVE - 1, f"{note}, at rest")
     took: list[float] = []
     before, written = passes(cluster), len(cluster.writes())
     for number in range(LIVE):
-        name = f"live-{number}"
         began = time.monotonic()
-        await cluster.edit(GAME_INSTANCE, name, {"spec": {"instance_name": note}})
-        await until(lambda name=name: current(cluster, name), f"{name} is Ready again")
+        await edited(cluster, number, note)
         took.append((time.monotonic() - began) * 1000)
     writes = [path for _, path in cluster.writes()[written:] if "/gameinstances/live-" in path]
     return Measured(took, passes(cluster) - before, len(writes))
+
+
+async def edited(cluster: Cluster, number: int, note: str) -> None:
+    """Edit the instance of a live host; returns when it is Ready again."""
+    name = f"live-{number}"
+    await cluster.edit(GAME_INSTANCE, name, {"spec": {"instance_name": note}})
+    await until(lambda: current(cluster, name), f"{name} is Ready again")
 
 
 async def current(cluster: Cluster, name: str) -> bool:
@@ -128,13 +141,15 @@ async def restarted(cluster: Cluster) -> float:
     took: list[float] = []
     for _ in range(RESTARTS):
         await cluster.stop()
-        began, before = time.monotonic(), passes(cluster)
+        began, before = time.monotonic(), passes_of_each(cluster)
         await cluster.start()
-        await until(
-            lambda before=before: passes(cluster) - before >= LIVE, "every live host was visited"
-        )
+        await until(partial(all_visited, cluster, before), "every live host was visited")
         took.append(time.monotonic() - began)
     return min(took)
+
+
+def all_visited(cluster: Cluster, before: dict[str, int]) -> bool:
+    return all(count > before[address] for address, count in passes_of_each(cluster).items())
 
 
 async def test_fifty_black_holes_slow_fifty_live_hosts_in_nothing(
