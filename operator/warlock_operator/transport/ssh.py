@@ -74,10 +74,13 @@ class SshLinks:
         # bcrypt, which protects a key by its slowness, would hold up every host.
         key = await asyncio.to_thread(_private_key, target)
         async with self._turn((target.address, target.port)):
-            # A host that answers nothing must not keep a place from one that does.
+            # A host that answers nothing must not keep a place from one that does; one whose
+            # sshd hangs still takes connections, but an SSH server speaks first.
             limit = self._settings.connect_timeout_seconds
             peer = await tcp.connected(target.address, target.port, limit)
             try:
+                if not await tcp.speaks(peer, limit):
+                    raise _no_answer(target, limit)
                 async with self._dialling:
                     connection = await _connect(target, peer, check, key, limit)
             except BaseException:
@@ -279,13 +282,18 @@ async def _connect(
             f"half to that user's authorized_keys, or correct spec.ssh"
         ) from error
     except TimeoutError as error:
-        text = f"{where} takes a connection, and did not answer on it within {limit_seconds:g} s"
-        raise HostUnreachable(text) from error
+        raise _no_answer(target, limit_seconds) from error
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise HostUnreachable(f"{where}: {why}") from error
     except asyncssh.Error as error:
         raise HostUnreachable(f"{where} speaks no SSH that we do: {error.reason}") from error
+
+
+def _no_answer(target: LinkTarget, limit_seconds: float) -> HostUnreachable:
+    where = f"{target.address} port {target.port}"
+    text = f"{where} takes a connection, and did not answer on it within {limit_seconds:g} s"
+    return HostUnreachable(text)
 
 
 def _options(

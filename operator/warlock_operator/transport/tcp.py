@@ -38,6 +38,21 @@ async def connected(address: str, port: int, limit_seconds: float) -> socket.soc
         raise HostUnreachable(f"{where}: {why}", silent=True) from error
 
 
+async def speaks(peer: socket.socket, limit_seconds: float) -> bool:
+    """Whether the far end says anything in time, or hangs up; nothing of it is read."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(peer, readable.set)
+    try:
+        async with asyncio.timeout(limit_seconds):
+            await readable.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(peer)
+    return True
+
+
 async def answers(address: str, port: int, limit_seconds: float) -> bool:
     """Whether something takes a connection there; it is closed at once."""
     try:
