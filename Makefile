@@ -14,7 +14,7 @@ demo-down: ## remove the demo with every trace
 test: ## every test, on real parts, in a lab beside the demo
 	@hack/test
 
-test-long: ## more examples, races again and again, limits on a kernel, an hour of weather (three hours)
+test-long: ## more examples, races again and again, limits on a kernel, an hour of weather (four to five hours)
 	@hack/test-long
 
 bench: ## measure against floors and rivals: hack/bench --help (about an hour; --quick: minutes)

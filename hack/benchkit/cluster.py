@@ -103,7 +103,7 @@ def _floor(world: World, host: Host, shell: Shell, number: int) -> float:
 
 
 def kill_to_condition(world: World, trials: int, turn: Turn, step: progress.Step) -> list[Sample]:
-    """Kill main processes, one at a time and each a few times; follow the news to the watch."""
+    """Kill main processes of what is Ready, each a few times; follow the news to the watch."""
     assert isinstance(world.lab.cluster, Cluster)
     scene, host = "kill to condition", world.hosts[0]
     servers = max(1, -(-trials // _START_LIMIT))
@@ -117,7 +117,8 @@ def kill_to_condition(world: World, trials: int, turn: Turn, step: progress.Step
         step.update(f"trial {trial}", trial / trials)
         with turn():
             unit, name = workload.server(number).unit, names[number]
-            world.ready_since([name])
+            # All, and so the one before: what its start costs is no part of this one's news.
+            world.ready_since(names)
             killed, signalled = probe.kill(world.main_pid(host, number), unit)
             fact = partial(is_false, name, "Running")
             shown = world.watch.until(fact, _KILL_LIMIT_SECONDS, f"{name}: Running is False")

@@ -16,13 +16,21 @@ from labkit.errors import LabError
 
 Object = dict[str, Any]
 Fact = Callable[[Mapping[str, Object]], bool]
-_PATH = "/apis/warlock.dev/v1alpha1/gameinstances?watch=1&timeoutSeconds=86400"
+_PATH = (
+    "/apis/warlock.dev/v1alpha1/gameinstances?watch=1&timeoutSeconds=86400"
+    "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+)
+_INITIAL_END = "k8s.io/initial-events-end"
 _KEPT_EVENTS = 1000
+_ATTEMPTS, _PAUSE_SECONDS = 300, 0.1
 
 
 class Watch:
     """
     Remembers the newest of each object, by name; those that were deleted are left out.
+
+    The API server ends the watch of who reads more slowly than a hundred objects change: then it is
+    opened anew, and what was known stays until all that is there has come.
 
     history: each object of the last events, oldest first.
     """
@@ -30,13 +38,14 @@ class Watch:
     def __init__(self, kubectl: Kubectl) -> None:
         """Begin at once; what is there already comes first."""
         program, config = str(kubectl.program), f"--kubeconfig={kubectl.kubeconfig}"
-        argv = [program, config, "get", "--raw", _PATH]
-        self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, env=clean_environment())
+        self._argv = [program, config, "get", "--raw", _PATH]
         self._changed = threading.Condition()
         self._objects: dict[str, Object] = {}
         self.history: deque[Object] = deque(maxlen=_KEPT_EVENTS)
         self._seen_at: float = time.monotonic()
+        self._closed = threading.Event()
         self._ended = False
+        self._process = self._open()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -58,30 +67,56 @@ class Watch:
 
     def close(self) -> None:
         """End it."""
-        self._process.terminate()
-        self._process.wait(10)
+        with self._changed:
+            self._closed.set()
+            self._process.terminate()
         self._thread.join(10)
+        self._process.wait(10)
+
+    def _open(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._argv, stdout=subprocess.PIPE, env=clean_environment())
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            now = time.monotonic()
-            event = json.loads(line)
+        for _ in range(_ATTEMPTS):
+            self._follow()
+            self._process.wait()
+            if self._closed.wait(_PAUSE_SECONDS):
+                break
             with self._changed:
-                self._take(event["type"], event["object"])
-                self._seen_at = now
-                self._changed.notify_all()
+                if not self._closed.is_set():
+                    self._process = self._open()
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
-    def _take(self, kind: str, found: Object) -> None:
+    def _follow(self) -> None:
+        """Take one watch's events until it ends."""
+        assert self._process.stdout is not None
+        objects: dict[str, Object] = {}
+        for line in self._process.stdout:
+            now = time.monotonic()
+            event = json.loads(line)
+            with self._changed:
+                self._take(objects, event["type"], event["object"])
+                if _is_initial_end(event):
+                    self._objects = objects
+                self._seen_at = now
+                self._changed.notify_all()
+
+    def _take(self, objects: dict[str, Object], kind: str, found: Object) -> None:
         name = found.get("metadata", {}).get("name", "")
-        self.history.append(found)
         if kind == "DELETED":
-            self._objects.pop(name, None)
-        elif name:
-            self._objects[name] = found
+            objects.pop(name, None)
+        elif kind in ("ADDED", "MODIFIED"):
+            objects[name] = found
+        else:
+            return
+        self.history.append(found)
+
+
+def _is_initial_end(event: Object) -> bool:
+    noted = event["object"].get("metadata", {}).get("annotations", {})
+    return bool(event["type"] == "BOOKMARK" and noted.get(_INITIAL_END) == "true")
 
 
 def condition(found: Object, kind: str) -> str:
