@@ -118,6 +118,12 @@ def request_of(value: str) -> str:
     return hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
 
 
+def take_over_of(value: str) -> str:
+    """Give the take-over annotation's value likewise; what is no owner's name displaces nobody."""
+    displaced, slash, anything = value.partition("/")
+    return f"{request_of(displaced)}{slash}{request_of(anything)}"
+
+
 def default_path(host: GameHost, game: Game, instance_id: str) -> str:
     """Give the path of an instance that names none."""
     return f"{host.spec.path_roots[0].rstrip('/')}/{game.metadata.name}-{instance_id}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from warlock_agent.model import Authority, ObservedHost
 from warlock_operator.api.names import Annotation, Kind
+from warlock_operator.core.desired import take_over_of
 from warlock_operator.core.inventory import HostItem
 from warlock_operator.errors import DuplicateHost, HostReplaced, KeySecretMissing
 from warlock_operator.reconcile.surroundings import Surroundings
@@ -77,7 +78,7 @@ def authority_of(item: HostItem, observed: ObservedHost, around: Surroundings) -
         holder=leader.holder,
         host_uid=item.uid,
         machine_id=observed.machine_id,
-        take_over=item.meta.annotation(Annotation.TAKE_OVER),
+        take_over=take_over_of(item.meta.annotation(Annotation.TAKE_OVER)),
         replaces="" if known else ledger.host_uid,
     )
 

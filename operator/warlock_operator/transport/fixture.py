@@ -200,6 +200,8 @@ class FixtureLink:
         except AgentDied as error:
             self._lose(AgentFailed(f"the agent ended by a signal {error}"))
             raise self._over from error
+        except wire.WireError as error:
+            raise AgentFailed(f"too much for one message to the host: {error}") from error
         self._count(machine)
         if machine.faults.silent:
             await self._unless_lost(asyncio.Event().wait())

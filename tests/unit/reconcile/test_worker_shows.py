@@ -97,3 +97,14 @@ async def test_a_unit_that_changes_costs_one_status_and_is_shown_at_once(
             assert made == [raw["metadata"]["name"]]
         assert status(world, Kind.GAME_HOST, one).instances.running == MANY
         await asyncio.sleep(1.0)  # the pass that a new process calls for
+
+
+@scenario
+async def test_a_take_over_that_is_no_text_spoils_no_message(world: World, one: Raw) -> None:
+    """The apiserver lets NUL characters through, and as much as 256 KiB."""
+    hostile = {"warlock.dev/take-over": "own\0er/" + "\0" + "x" * 200_000}
+    world.put(Kind.GAME_HOST, one, annotations=hostile)
+    await running(world, one)
+    (kept,) = world.machine(one).state.ledger.take_overs
+    assert len(kept) == 64 + 1 + 64
+    assert kept.isprintable()
