@@ -100,6 +100,8 @@ class Watch:
                 self._take(objects, event["type"], event["object"])
                 if _is_initial_end(event):
                     self._objects = objects
+                elif event["type"] == "BOOKMARK" or objects is not self._objects:
+                    continue  # no news, or not yet to be seen
                 self._seen_at = now
                 self._changed.notify_all()
 

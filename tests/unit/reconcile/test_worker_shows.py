@@ -44,6 +44,10 @@ def is_ready(world: World, raw: Raw, wanted: bool) -> bool:
     return (reason(world, raw) == "AsDeclared") is wanted
 
 
+def has_passed(world: World, one: Raw, passes: int) -> bool:
+    return world.machine(one).passes > passes
+
+
 async def running(world: World, one: Raw) -> list[Raw]:
     """Let many instances run on the machine, and be shown so."""
     ids = [None, *(f"00000000-0000-4000-8000-{number:012}" for number in range(1, MANY))]
@@ -91,12 +95,13 @@ async def test_a_unit_that_changes_costs_one_status_and_is_shown_at_once(
             await until(partial(is_ready, world, raw, False))
             assert made == [raw["metadata"]["name"]]
         assert status(world, Kind.GAME_HOST, one).instances.running == MANY - 1
+        passes = world.machine(one).passes
         with made_statuses() as made:
             world.machine(one).restart(unit_of(raw))
             await until(partial(is_ready, world, raw, True))
             assert made == [raw["metadata"]["name"]]
         assert status(world, Kind.GAME_HOST, one).instances.running == MANY
-        await asyncio.sleep(1.0)  # the pass that a new process calls for
+        await until(partial(has_passed, world, one, passes), 0.1)  # a new process calls for it
 
 
 @scenario
