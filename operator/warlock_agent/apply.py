@@ -222,16 +222,25 @@ class _Pass:
     def ensure_directories(self, steps: Sequence[EnsureDirectory]) -> list[Outcome]:
         # The owner comes last: it is what the planner looks at, so a directory that was left
         # without its marker is made again. All markers are synced at once.
-        begun = [self._each(self._begin_directory, step) for step in steps]
+        there = self._hands.users.find(step.user for step in steps)
+        begun = [
+            self._each(self._begin_directory, step)
+            if step.user in there
+            else Failure("UserFailed", f"there is no user {step.user}")
+            for step in steps
+        ]
         marked = self._write_markers([s for s, failure in zip(steps, begun) if failure is None])
+
+        def give(step: EnsureDirectory) -> None:
+            user = there[step.user]
+            self._tree.make_directory(step.path, step.mode, user.uid, user.gid, trusted=step.root)
+
         return [
-            failure or marked.get(step.path) or self._each(self._give_directory, step)
+            failure or marked.get(step.path) or self._each(give, step)
             for step, failure in zip(steps, begun)
         ]
 
     def _begin_directory(self, step: EnsureDirectory) -> Optional[Failure]:
-        if not self._hands.users.find((step.user,)):
-            return Failure("UserFailed", f"there is no user {step.user}")
         occupied = self._occupied(step)
         if occupied:
             return Failure("PathOccupied", occupied)
@@ -260,10 +269,6 @@ class _Pass:
             unwritten = self._tree.write_many(tuple(new.values()), trusted=root)
             failures.update((p, _file_failure(e)) for p, e in zip(new, unwritten) if e is not None)
         return failures
-
-    def _give_directory(self, step: EnsureDirectory) -> None:
-        user = self._hands.users.find((step.user,))[step.user]
-        self._tree.make_directory(step.path, step.mode, user.uid, user.gid, trusted=step.root)
 
     def _occupied(self, step: EnsureDirectory) -> str:
         """Say what is in the way; looked at again here, since the plan's look may be old."""

@@ -179,9 +179,16 @@ class Tree:
         results: list[Optional[FileError]] = [None] * len(files)
         with contextlib.ExitStack() as stack:
             written: list[tuple[int, _Temporary]] = []
+            parents: dict[str, int] = {}  # opened once for all files in them
             for index, file in enumerate(files):
                 try:
-                    written.append((index, stack.enter_context(self._temporary(file, trusted))))
+                    with _errors(file.path):
+                        above, name = _split(file.path)
+                        if above not in parents:
+                            parents[above] = stack.enter_context(self._directory(above, trusted))
+                        temporary = _Temporary(parents[above], name, file)
+                    stack.callback(temporary.close)
+                    written.append((index, temporary))
                 except FileError as error:
                     results[index] = error
             unsynced = _sync([temporary for _, temporary in written])
@@ -275,16 +282,6 @@ class Tree:
             yield descriptor
         finally:
             os.close(descriptor)
-
-    @contextlib.contextmanager
-    def _temporary(self, file: NewFile, trusted: str) -> Iterator[_Temporary]:
-        """Write a file's content beside its target; whatever is not committed is removed."""
-        with _errors(file.path), self._parent(file.path, trusted) as (directory, name):
-            temporary = _Temporary(directory, name, file)
-            try:
-                yield temporary
-            finally:
-                temporary.close()
 
     @staticmethod
     @contextlib.contextmanager

@@ -89,7 +89,7 @@ class Observer:
         senses = self._senses
         ledger = senses.ledger.read()
         sockets = senses.sockets.read()
-        users = plan.users_of(desired, ledger)
+        users = senses.users.find(plan.users_of(desired, ledger))  # before the files: their owners
         wanted = plan.units_of(desired, ledger)
         listed = senses.systemd.list_matching((*patterns_of(wanted), operations.UNIT_PATTERN))
         self.drain()
@@ -100,7 +100,7 @@ class Observer:
             ledger=ledger,
             files=self.files(plan.paths_of(desired, ledger)),
             units=senses.units.read(wanted, listed, sockets),
-            users=tuple(sorted(senses.users.find(users))),
+            users=tuple(sorted(users)),
             packages=senses.packages.installed(plan.packages_of(desired)),
             operations=operations.as_seen(
                 senses.records.read(),

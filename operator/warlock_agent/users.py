@@ -78,6 +78,7 @@ class Users:
         self._tree = tree or Tree()
         self._signature: Optional[Signature] = None
         self._users: dict[str, User] = {}
+        self._names: dict[int, str] = {}
 
     def all(self) -> dict[str, User]:
         """Give the users by name. Raises: FileError."""
@@ -86,6 +87,8 @@ class Users:
             raise FileError(PASSWD, 0, "is missing")
         if signature != self._signature:
             self._users = parse_passwd(self._tree.read(PASSWD).decode("utf-8", "replace"))
+            # Of several with one number the first counts, as for getpwuid(3).
+            self._names = {user.uid: user.name for user in reversed(self._users.values())}
             self._signature = signature
         return self._users
 
@@ -95,8 +98,15 @@ class Users:
         return {name: users[name] for name in names if name in users}
 
     def name_of(self, uid: int) -> str:
-        """Give the name of a user, or its number where it has none. Raises: FileError."""
-        return next((user.name for user in self.all().values() if user.uid == uid), str(uid))
+        """
+        Give the name of a user, or its number where it has none.
+
+        As :meth:`all` or :meth:`find` saw the users last: it is asked once a file. Raises:
+        FileError, where it has to look for the first time.
+        """
+        if self._signature is None:
+            self.all()
+        return self._names.get(uid) or str(uid)
 
     def create(self, users: Sequence[NewUser], timeout_seconds: float = 60.0) -> dict[str, User]:
         """

@@ -83,6 +83,26 @@ def test_one_that_fails_does_not_keep_back_the_others(tree: Tree, tmp_path: Path
     assert [name for name in _names(tmp_path / "etc") if name.startswith(".")] == []
 
 
+def test_a_directory_is_opened_once_for_all_files_in_it(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def counted(path: str, flags: int, *rest: int, **more: int) -> int:
+        if flags & os.O_DIRECTORY:
+            opened.append(path)
+        return real(path, flags, *rest, **more)
+
+    real = os.open
+    monkeypatch.setattr(os, "open", counted)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    paths = [f"/{directory}/{n}" for n in range(20) for directory in "ab"]
+    assert tree.write_many([NewFile(path, b"x") for path in paths]) == [None] * 40
+    assert opened == [str(tmp_path), "a", str(tmp_path), "b"]
+    assert sorted(path.name for path in tmp_path.glob("a/*")) == sorted(map(str, range(20)))
+
+
 def test_a_batch_needs_few_descriptors(tree: Tree) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     tree.write_many([NewFile(f"/etc/{i}", b"x") for i in range(300)])

@@ -41,6 +41,16 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     assert set(users.find(["wl-1", "wl-2"])) == {"wl-1", "wl-2"}
 
 
+def test_a_name_is_of_the_users_as_they_were_seen_last(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    passwd = tmp_path / "etc/passwd"
+    passwd.write_text(_PASSWD + "again:x:998:1::/srv/b:/bin/false\n")
+    users = Users(Tree(str(tmp_path)))
+    assert users.name_of(998) == "wl-1"
+    passwd.unlink()  # the owners of a thousand files take one look
+    assert (users.name_of(998), users.name_of(5)) == ("wl-1", "5")
+
+
 def test_those_that_are_there_are_not_made_again(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").write_text(_PASSWD)
