@@ -17,7 +17,7 @@ test: ## every test, on real parts, in a lab beside the demo
 test-long: ## more examples, races again and again, limits on a kernel, an hour of weather (four to five hours)
 	@hack/test-long
 
-bench: ## measure against floors and rivals: hack/bench --help (about an hour; --quick: minutes)
+bench: ## measure against floors and rivals: hack/bench --help (an hour and a half; --quick: minutes)
 	@hack/bench
 
 check: ## format, lint, types, imports, generated files, unit tests

@@ -24,7 +24,7 @@ their own, once.
 _EXAMPLES = """\
 examples:
   hack/bench --quick                 one machine, ten servers, few trials: under three minutes
-  hack/bench                         everything, in about an hour; most of it is Ansible's
+  hack/bench                         everything, in an hour and a half, half of it Ansible's
   hack/bench --only 10x1 --ways agent,program,bare      one scene, three ways
   hack/bench --only kill             a killed game server, until its condition says so
   hack/bench --write                 everything, into docs/performance.md and its chart
@@ -89,7 +89,7 @@ def _measure(chosen: argparse.Namespace) -> int:
             found.about["load_after"] = results.load()
             if chosen.out:
                 results.add(found, chosen.out)
-            if chosen.write:  # an hour is long, and what has been measured is worth having
+            if chosen.write:  # it is long, and what has been measured is worth having
                 _write(found)
     finally:
         if not chosen.keep:

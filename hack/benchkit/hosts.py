@@ -22,7 +22,6 @@ from labkit import progress
 from labkit.host import Host
 
 _LOOKS = 5  # in a turn, where one costs little
-_MANY = 100  # servers for which a slow way does its first work and nothing else: minutes each time
 
 
 @dataclass(frozen=True)
@@ -84,12 +83,10 @@ class _Turn:
         return self._pairs
 
     def _phases(self) -> None:
-        scene, way, servers = self._scene, self._way, self._scene.servers
+        way, servers = self._way, self._scene.servers
         way.open(self._hosts)
         try:
             self._run("converge", wish(servers))
-            if way.slow and servers * scene.machines >= _MANY:
-                return
             self._again("status", way.look)
             if isinstance(way, Bare):  # it compares nothing: neither no-op nor change
                 return

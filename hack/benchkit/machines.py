@@ -20,11 +20,17 @@ Wishes = Mapping[str, Wish]
 """What each machine should carry, by the machine's name."""
 
 _ACCOUNTS = ("passwd", "group", "shadow", "gshadow")
+# Moved away, not deleted: ext4 gives no number of a file away again for minutes, and would search
+# through those of the way before for each file that the next one makes (0.1 to 0.3 ms).
 _EMPTY = f"""
 systemctl stop '{SERVICE}@*' 2>/dev/null
 systemctl reset-failed 2>/dev/null
-rm -rf {names.LEDGER_DIR} {names.RUN_DIR} {names.ENV_DIR} {names.STATE_DIR}/{GUID}* \\
-  {ROOT}/bench-* {names.UNIT_DIR}/{SERVICE}* {names.WANTS_DIR}/{SERVICE}*
+old=$(mktemp -d /var/tmp/bench.XXXXXXXX)
+mkdir $old/units $old/wants $old/rest
+mv {names.UNIT_DIR}/{SERVICE}* $old/units 2>/dev/null
+mv {names.WANTS_DIR}/{SERVICE}* $old/wants 2>/dev/null
+mv {names.LEDGER_DIR} {names.ENV_DIR} {names.STATE_DIR}/{GUID}* {ROOT}/bench-* $old/rest 2>/dev/null
+rm -rf {names.RUN_DIR}
 systemctl daemon-reload
 sync
 """
