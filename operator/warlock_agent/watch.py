@@ -1,10 +1,12 @@
 """
-systemd's signals -> UnitsChanged frames: coalesced, but for a failure, which goes at once.
+systemd's signals -> UnitsChanged frames: coalesced, but for a failure, which hardly waits.
 
 One thread with a connection of its own. A unit that signalled is read once its signals have been
 quiet for a moment (one start gives 14 of them). A failure is taken out of the signal itself: exit
-code and signal are gone from systemd as soon as it restarts the unit. A unit that has just started
-has its sockets looked at, ever more rarely, until all that it should bind is bound.
+code and signal are gone from systemd as soon as it restarts the unit. Whether it will restart it is
+said 2 ms later: a failure waits for that, at most until units are read, or it would be told as one
+that systemd has given up. A unit that has just started has its sockets looked at, ever more rarely,
+until all that it should bind is bound.
 """
 
 from __future__ import annotations
@@ -75,6 +77,7 @@ class Watch:
         self._dirty: set[str] = set()
         self._read_at: Optional[float] = None
         self._service_signals: dict[str, UnitChanged] = {}
+        self._failures: dict[str, ObservedUnit] = {}
         self._binding: dict[str, float] = {}
         self._look_at: Optional[float] = None
         self._look_seconds = FIRST_LOOK_SECONDS
@@ -112,9 +115,13 @@ class Watch:
         self._await()
         self._take(self._systemd.events())
         now = time.monotonic()
-        if self._read_at is not None and now >= self._read_at:
+        read = self._read_at is not None and now >= self._read_at
+        look = self._look_at is not None and now >= self._look_at
+        if read or look or all(map(_starts_again, self._failures.values())):
+            self._tell_failures()  # before anything newer is told of those units
+        if read:
             self._read_dirty()
-        if self._look_at is not None and now >= self._look_at:
+        if look:
             self._look_at_sockets()
 
     def _await(self) -> None:
@@ -146,7 +153,6 @@ class Watch:
     def _take(self, events: Sequence[Event]) -> None:
         self._reader.take(events)
         slots = self._board.slots  # replaced, never changed: needs no lock
-        failures: dict[str, ObservedUnit] = {}
         for event in events:
             if isinstance(event, SignalsLost):
                 self._mark(self._units())
@@ -154,9 +160,12 @@ class Watch:
                 self._mark((event.unit,))
                 failed = self._failure(event)
                 if failed is not None:
-                    failures[event.unit] = failed  # failed, then auto-restart: the last one counts
+                    self._failures[event.unit] = failed  # the last one counts
             elif isinstance(event, (UnitNew, UnitRemoved)) and event.unit in slots:
                 self._mark((event.unit,))
+
+    def _tell_failures(self) -> None:
+        failures, self._failures = self._failures, {}
         if failures:
             self._tell(list(failures.values()))
 
@@ -248,3 +257,7 @@ class Watch:
             }
         self._look_seconds = min(self._look_seconds * 2, SLOWEST_LOOK_SECONDS)
         self._look_at = now + self._look_seconds if self._binding else None
+
+
+def _starts_again(unit: ObservedUnit) -> bool:
+    return unit.sub_state.startswith("auto-restart")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.agent.dbus_peer import Peer, peer
 from warlock_agent import message
 from warlock_agent.board import Board
-from warlock_agent.marshal import marshal
+from warlock_agent.marshal import Variant, marshal
 from warlock_agent.message import RETURN, SIGNAL, Message
-from warlock_agent.systemd import MANAGER, Systemd
+from warlock_agent.systemd import MANAGER, PROPERTIES, SERVICE, Systemd
+from warlock_agent.systemd import UNIT as GENERAL
+from warlock_agent.units import object_path
 from warlock_agent.watch import Pace, Watch
 from warlock_agent.wire import UnitsChanged
 
@@ -28,6 +34,38 @@ def unit_new() -> bytes:
     body = marshal("so", (UNIT, "/u"))
     made = Message(SIGNAL, 1, body, path="/", interface=MANAGER, member="UnitNew", signature="so")
     return message.encode(made)
+
+
+def changed(interface: str, **properties: Variant) -> bytes:
+    body = marshal("sa{sv}as", (interface, properties, []))
+    path, member, signature = object_path(UNIT), "PropertiesChanged", "sa{sv}as"
+    made = Message(
+        SIGNAL, 1, body, path=path, interface=PROPERTIES, member=member, signature=signature
+    )
+    return message.encode(made)
+
+
+def state(active: str, sub: str) -> bytes:
+    """What systemd sends of a service that was killed: what is the service's own, then the rest."""
+    killed = {"Result": Variant("s", "signal"), "MainPID": Variant("u", 0)}
+    code = {"ExecMainCode": Variant("i", 2), "ExecMainStatus": Variant("i", 9)}
+    states = {"ActiveState": Variant("s", active), "SubState": Variant("s", sub)}
+    return changed(SERVICE, **killed, **code) + changed(GENERAL, **states)
+
+
+@contextmanager
+def watching(path: str, pace: Pace, told: list[UnitsChanged]) -> Iterator[None]:
+    board, stop = Board(), threading.Event()
+    board.slots = {UNIT: ()}
+    watch = Watch(board, told.append, stop, pace, Systemd([path]))
+    thread = threading.Thread(target=watch.run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watch.wake()
+        thread.join(10)
 
 
 def test_a_signal_that_comes_along_with_an_answer_is_read_without_another(tmp_path: Path) -> None:
@@ -50,16 +88,36 @@ def test_a_signal_that_comes_along_with_an_answer_is_read_without_another(tmp_pa
                     far.send(unit_new())
         looked_again.set()
 
-    board, stop = Board(), threading.Event()
-    board.slots = {UNIT: ()}
+    with peer(tmp_path, script) as path, watching(path, Pace(0.01), []):
+        assert looked_again.wait(5)
+
+
+@pytest.mark.parametrize("verdict", ["auto-restart", "failed"])
+def test_a_failure_is_told_once_with_what_systemd_makes_of_it(tmp_path: Path, verdict: str) -> None:
     told: list[UnitsChanged] = []
-    with peer(tmp_path, script) as path:
-        watch = Watch(board, told.append, stop, Pace(0.01), Systemd([path]))
-        thread = threading.Thread(target=watch.run, daemon=True)
-        thread.start()
-        try:
-            assert looked_again.wait(5)
-        finally:
-            stop.set()
-            watch.wake()
-            thread.join(10)
+
+    def script(far: Peer) -> None:
+        far.authenticate()
+        while (call := far.receive()).member != "Subscribe":
+            far.send(answer(call, "s", ":1.1"))
+        far.send(answer(call))
+        for _ in range(3):  # AddMatch
+            far.send(answer(far.receive()))
+        far.send(state("failed", "failed"))
+        if verdict != "failed":
+            heard.wait(0.05)  # systemd takes 2 ms
+            far.send(state("activating", verdict))
+        heard.wait(5)
+
+    heard = threading.Event()
+    # One that starts again is told when that is said, another when units are read.
+    pace = Pace(coalesce_seconds=60 if verdict == "auto-restart" else 0.1)
+    with peer(tmp_path, script) as path, watching(path, pace, told):
+        for _ in range(500):
+            if told:
+                break
+            heard.wait(0.01)
+        heard.set()
+    assert [(u.sub_state, u.exit_code, u.exit_status) for t in told for u in t.units] == [
+        (verdict, "killed", 9)
+    ]
