@@ -6,6 +6,8 @@ Read from the GameHost, its key Secret and the status that it shows. Changes not
 
 from __future__ import annotations
 
+import re
+
 from warlock_agent.model import Authority, ObservedHost
 from warlock_operator.api.names import Annotation, Kind
 from warlock_operator.core.desired import take_over_of
@@ -13,6 +15,8 @@ from warlock_operator.core.inventory import HostItem
 from warlock_operator.errors import DuplicateHost, HostReplaced, KeySecretMissing
 from warlock_operator.reconcile.surroundings import Surroundings
 from warlock_operator.transport.link import LinkTarget
+
+_MACHINE_ID = re.compile(r"[0-9A-Za-z]{1,64}")  # 32 hex digits by machine-id(5); images vary
 
 
 def target_of(item: HostItem, around: Surroundings) -> LinkTarget:
@@ -63,8 +67,8 @@ def _machines(item: HostItem, around: Surroundings) -> tuple[str, ...]:
     shown = around.publisher.shown(item)
     pinned = shown.machine_id if shown is not None else ""
     accepted = item.meta.annotation(Annotation.ACCEPT_HOST)
-    # Somebody's text: only what can be a machine-id goes into a command line.
-    known = [pinned, accepted] if accepted.isascii() and accepted.isalnum() else [pinned]
+    # Somebody's text, and it goes into a command line: only what can be a machine-id does.
+    known = [pinned, accepted] if _MACHINE_ID.fullmatch(accepted) else [pinned]
     return tuple(dict.fromkeys(known)) if pinned else ()
 
 

@@ -17,7 +17,7 @@ from warlock_operator.api.conditions import get_condition
 from warlock_operator.api.names import FINALIZER, Kind
 from warlock_operator.core.desired import Verdict
 from warlock_operator.core.status import status_of
-from warlock_operator.reconcile import showing
+from warlock_operator.reconcile import reaching, showing
 
 MANY = 20
 
@@ -113,3 +113,16 @@ async def test_a_take_over_that_is_no_text_spoils_no_message(world: World, one: 
     (kept,) = world.machine(one).state.ledger.take_overs
     assert len(kept) == 64 + 1 + 64
     assert kept.isprintable()
+
+
+@scenario
+async def test_what_can_be_no_machine_id_is_not_accepted_as_one(world: World, one: Raw) -> None:
+    await running(world, one)
+    pinned = status(world, Kind.GAME_HOST, one).machine_id
+    other = "f" * 32
+    for text in ("", "x" * 200_000, "a;b", "$(id)", "-", "a\nb", "a\0b", other + "é", other):
+        world.put(Kind.GAME_HOST, one, annotations={"warlock.dev/accept-host": text})
+        item = world.inventory.get(Kind.GAME_HOST, one["metadata"]["uid"])
+        assert item is not None
+        expected = (pinned, other) if text == other else (pinned,)
+        assert reaching.target_of(item, world.around).machine_ids == expected
