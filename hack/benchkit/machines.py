@@ -25,7 +25,7 @@ _ACCOUNTS = ("passwd", "group", "shadow", "gshadow")
 _EMPTY = f"""
 systemctl stop '{SERVICE}@*' 2>/dev/null
 systemctl reset-failed 2>/dev/null
-old=$(mktemp -d /var/tmp/bench.XXXXXXXX)
+old=$(mktemp -d -p /var/tmp)
 mkdir $old/units $old/wants $old/rest
 mv {names.UNIT_DIR}/{SERVICE}* $old/units 2>/dev/null
 mv {names.WANTS_DIR}/{SERVICE}* $old/wants 2>/dev/null

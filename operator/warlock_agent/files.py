@@ -182,13 +182,7 @@ class Tree:
             parents: dict[str, int] = {}  # opened once for all files in them
             for index, file in enumerate(files):
                 try:
-                    with _errors(file.path):
-                        above, name = _split(file.path)
-                        if above not in parents:
-                            parents[above] = stack.enter_context(self._directory(above, trusted))
-                        temporary = _Temporary(parents[above], name, file)
-                    stack.callback(temporary.close)
-                    written.append((index, temporary))
+                    written.append((index, self._begin(file, trusted, parents, stack)))
                 except FileError as error:
                     results[index] = error
             unsynced = _sync([temporary for _, temporary in written])
@@ -200,6 +194,18 @@ class Tree:
                 except OSError as error:
                     results[index] = _file_error(files[index].path, error)
         return results
+
+    def _begin(
+        self, file: NewFile, trusted: str, parents: dict[str, int], stack: contextlib.ExitStack
+    ) -> _Temporary:
+        """Write a file beside its target; it goes with *stack* unless it is committed."""
+        with _errors(file.path):
+            above, name = _split(file.path)
+            if above not in parents:
+                parents[above] = stack.enter_context(self._directory(above, trusted))
+            temporary = _Temporary(parents[above], name, file)
+        stack.callback(temporary.close)
+        return temporary
 
     def link(self, path: str, target: str, trusted: str = "/") -> None:
         """Make a symbolic link, or replace whatever file or link is there, atomically."""

@@ -92,8 +92,10 @@ def test_a_signal_that_comes_along_with_an_answer_is_read_without_another(tmp_pa
         assert looked_again.wait(5)
 
 
-@pytest.mark.parametrize("verdict", ["auto-restart", "failed"])
-def test_a_failure_is_told_once_with_what_systemd_makes_of_it(tmp_path: Path, verdict: str) -> None:
+@pytest.mark.parametrize("sub_state", ["auto-restart", "failed"])
+def test_a_failure_is_told_once_with_what_systemd_makes_of_it(
+    tmp_path: Path, sub_state: str
+) -> None:
     told: list[UnitsChanged] = []
 
     def script(far: Peer) -> None:
@@ -104,14 +106,14 @@ def test_a_failure_is_told_once_with_what_systemd_makes_of_it(tmp_path: Path, ve
         for _ in range(3):  # AddMatch
             far.send(answer(far.receive()))
         far.send(state("failed", "failed"))
-        if verdict != "failed":
+        if sub_state != "failed":
             heard.wait(0.05)  # systemd takes 2 ms
-            far.send(state("activating", verdict))
+            far.send(state("activating", sub_state))
         heard.wait(5)
 
     heard = threading.Event()
     # One that starts again is told when that is said, another when units are read.
-    pace = Pace(coalesce_seconds=60 if verdict == "auto-restart" else 0.1)
+    pace = Pace(coalesce_seconds=60 if sub_state == "auto-restart" else 0.1)
     with peer(tmp_path, script) as path, watching(path, pace, told):
         for _ in range(500):
             if told:
@@ -119,5 +121,5 @@ def test_a_failure_is_told_once_with_what_systemd_makes_of_it(tmp_path: Path, ve
             heard.wait(0.01)
         heard.set()
     assert [(u.sub_state, u.exit_code, u.exit_status) for t in told for u in t.units] == [
-        (verdict, "killed", 9)
+        (sub_state, "killed", 9)
     ]
