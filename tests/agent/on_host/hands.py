@@ -293,37 +293,38 @@ def usage():
     }
 
 
+class Course(files.Tree):
+    """Keep every progress that is written; some stand for less than a reader takes to look."""
+
+    def __init__(self):
+        super().__init__()
+        self.points = []
+
+    def write(self, file, durable=False, trusted="/"):
+        super().write(file, durable, trusted)
+        folder, name = os.path.split(file.path)
+        if name == install.PROGRESS_FILE:
+            self.points.append(install.read_progress(folder))
+
+
 def apt(package, mask):
     """Install as the transient unit does; give the course of its progress."""
-    import threading
-
     os.makedirs("/root/operation", exist_ok=True)
-    course, stop = [], threading.Event()
-
-    def look():
-        while not stop.is_set():
-            progress = install.read_progress("/root/operation")
-            if progress is not None and (not course or course[-1] != progress):
-                course.append(progress)
-            time.sleep(0.01)
-
-    thread = threading.Thread(target=look)
-    thread.start()
+    course = Course()
     with open(os.devnull, "w") as away:  # apt's own words go to descriptor 1
         keep = os.dup(1)
         os.dup2(away.fileno(), 1)
-        done = install.run_install([package], [mask] if mask else [], "/root/operation")
+        masked = [mask] if mask else []
+        done = install.Runner([package], masked, "/root/operation", tree=course).run()
         os.dup2(keep, 1)
-    stop.set()
-    thread.join()
     last = install.read_progress("/root/operation")
-    percents = [one.progress for one in course]
+    percents = [one.progress for one in course.points]
     return {
         "done": done,
         "state": last.state,
         "progress": last.progress,
         "message": last.message,
-        "steps": list(dict.fromkeys(one.step for one in course)),
+        "steps": list(dict.fromkeys(one.step for one in course.points)),
         "rises": percents == sorted(percents),
         "points": len(set(percents)),
     }
