@@ -112,6 +112,10 @@ class AgentFailed(TransientError):
     """The agent did not start, broke off, or answered what no agent of ours answers."""
 
 
+class InternalError(TransientError):
+    """The operator itself failed at this host, which is a bug of it; its log has the traceback."""
+
+
 class PythonMissing(TransientError):
     """The host has no ``python3`` where the login's PATH, or sudo's, can find it."""
 

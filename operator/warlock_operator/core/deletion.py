@@ -56,6 +56,10 @@ def waits_for(verdict: Verdict, view: HostView, seen_before: datetime | None) ->
         what = f"{failure.step} {failure.target}: {failure.message}"
         reason = BY_REASON.get(failure.reason, StepFailed).reason
         return reason, f"deletion, {asked}, is tried again: {what}; {FORCE}"
+    unwritten = view.unwritten.get(verdict.item.uid)
+    if unwritten is not None:
+        text = f"deletion, {asked}, is tried again: our finalizer can't be taken off: {unwritten}"
+        return unwritten.reason, text
     if not view.reachable:
         text = f"deletion, {asked}, waits for the host, which has not been visited yet; {FORCE}"
         return Reason.NOT_VISITED, text

@@ -12,6 +12,7 @@ the verdict has an error       False    False        True     the error's name
 the host never answered        Unknown  True         False    NotVisited, or why not
 the host is out of sight       Unknown  True         False    NotSeen
 the host refuses us            False    False        True     OwnedByAnother and its like
+its finalizer is not written   False    True         False    ApiRefused and its like
 the host refused the instance  False    False        True     PathOccupied and its like
 a step failed                  False    True         False    the step's reason
 its packages are missing       False    True         False    Installing, InstallFailed
@@ -144,6 +145,10 @@ def _by_sight(known: Known) -> Judgement | None:
 
 
 def _by_pass(known: Known) -> Judgement | None:
+    unwritten = known.view.unwritten.get(known.item.uid)
+    if unwritten is not None:
+        text = f"our finalizer can't be put on it, so nothing was sent to the host: {unwritten}"
+        return Judgement(FALSE, True, False, unwritten.reason, text, _plain_state(known))
     key = key_of(known.item)
     refusal = known.view.refusals.get(key)
     if refusal is not None:

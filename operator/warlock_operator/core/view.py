@@ -31,6 +31,7 @@ class HostView:
     connection now, or why the last pass was refused whole. out_of_sight: it has been away for
     longer than the grace.
     refusals, failures: of the last pass, by instance key (a failed install: by the Game's guid).
+    unwritten: by uid, why our finalizer could not be written on, or off, an instance.
     passing: a pass is under way. restarted: instance keys whose units the last pass has
     restarted; once another process is seen there is another pass.
     """
@@ -45,6 +46,7 @@ class HostView:
     operations: Mapping[str, Operation] = field(default_factory=dict)
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     failures: Mapping[str, StepResult] = field(default_factory=dict)
+    unwritten: Mapping[str, OperatorError] = field(default_factory=dict)
     passing: bool = False
     restarted: frozenset[str] = frozenset()
     facts: Facts | None = None

@@ -7,9 +7,11 @@ A query that fails makes the count unknown and nothing else: it says nothing abo
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 
+from warlock_operator import log as fields
 from warlock_operator.api.v1alpha1.instancestatus import Players
 from warlock_operator.core.desired import HostDecision, Verdict
 from warlock_operator.core.inventory import HostItem
@@ -17,6 +19,8 @@ from warlock_operator.core.view import HostView
 from warlock_operator.settings import Settings
 from warlock_operator.transport.link import HostLink
 from warlock_operator.transport.players import PlayerQueries
+
+log = logging.getLogger(__name__)
 
 FIRST_SECONDS = 1.0
 """After a start, until the first answer: a player count is what people look for."""
@@ -78,12 +82,12 @@ class PlayerPoll:
         self._counts.clear()
 
     async def _poll(self, uid: str, question: Question) -> None:
-        protocol, address, port, _ = question
         while True:
-            found = await self._queries.query(protocol, address, port, self._link)
-            count = (
-                Players(online=found.online, max=found.max, names=found.names) if found else None
-            )
+            try:
+                count = await self._count(question)
+            except Exception:  # or the last count would stand for good
+                log.exception("players can't be counted", extra={fields.TASK: f"players of {uid}"})
+                count = None
             if uid not in self._counts or count != self._counts[uid]:
                 self._counts[uid] = count
                 self._changed(uid)
@@ -93,6 +97,13 @@ class PlayerPoll:
                 if count is not None
                 else min(FIRST_SECONDS, every)
             )
+
+    async def _count(self, question: Question) -> Players | None:
+        protocol, address, port, _ = question
+        found = await self._queries.query(protocol, address, port, self._link)
+        if found is None:
+            return None
+        return Players(online=found.online, max=found.max or 0, names=found.names)
 
 
 def question_of(

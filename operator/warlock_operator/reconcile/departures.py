@@ -8,6 +8,7 @@ Takes finalizers off and tells the events; the decisions are :mod:`~..core.delet
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from warlock_agent.model import LedgerEntry
 from warlock_operator import log as fields
@@ -26,9 +27,8 @@ log = logging.getLogger(__name__)
 class Departures:
     """Of one host."""
 
-    def __init__(self, name: str, around: Surroundings, sight: Sight) -> None:
-        """name: of the GameHost."""
-        self._name = name
+    def __init__(self, host: HostItem, around: Surroundings, sight: Sight) -> None:
+        self._name, self._uid = host.meta.name, host.uid
         self._around = around
         self._sight = sight
         self._told: set[Told] = set()
@@ -47,11 +47,11 @@ class Departures:
                 text = f"stopped and unregistered; {where} on GameHost {self._name}"
                 self._around.publisher.tell(item, Told(False, "Removed", text, "Delete"))
                 removed.append(item)
-        await self._around.finalizers.release_all(removed)
+        await self._release(removed, decision)
 
     async def let_go(self, decision: HostDecision) -> bool:
         """Let the GameHost go when it is being deleted and nothing names it any more."""
-        now = self._around.inventory.host(self._name)
+        now = self._around.inventory.get(Kind.GAME_HOST, self._uid)
         await self._force_deletions(decision)
         if now is None or not now.meta.deleting:
             return False
@@ -80,7 +80,7 @@ class Departures:
     async def _force_deletions(self, decision: HostDecision) -> None:
         """Let instances go whose owner gave up on what the machine has of them."""
         publisher, view = self._around.publisher, self._sight.view
-        host = self._around.inventory.host(self._name)
+        host = self._around.inventory.get(Kind.GAME_HOST, self._uid)
         entries = view.observed.ledger.by_key
         forgone: list[InstanceItem] = []
         for verdict in decision.verdicts.values():
@@ -96,7 +96,11 @@ class Departures:
                 extra={fields.INSTANCE: item.where, fields.HOST: self._name, fields.DETAIL: text},
             )
             forgone.append(item)
-        await self._around.finalizers.release_all(forgone)
+        await self._release(forgone, decision)
+
+    async def _release(self, items: Sequence[InstanceItem], decision: HostDecision) -> None:
+        errors = await self._around.finalizers.release_all(items)
+        self._sight.unwritten(decision.verdicts.keys() - {item.uid for item in items}, errors)
 
     def tell_orphans(self, host: HostItem, before: OrphanDecision) -> None:
         """Tell what became of the orphans that were to be removed."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from warlock_operator.api.names import FINALIZER
 from warlock_operator.core.inventory import Inventory, Item
-from warlock_operator.errors import ObjectGone
+from warlock_operator.errors import ObjectGone, OperatorError
 from warlock_operator.kube.guarded import GuardedWrites
 from warlock_operator.reconcile.publisher import ref_of
 
@@ -45,20 +45,29 @@ class Finalizers:
         self._note(item, (*item.meta.finalizers, FINALIZER))
         return True
 
-    async def hold_all(self, items: Iterable[Item[Any]]) -> list[Item[Any]]:
+    async def hold_all(self, items: Iterable[Item[Any]]) -> dict[str, OperatorError | None]:
         """
-        Hold many at the same time, as far as the client lets us; gives those that can't be held.
+        Hold many at the same time, as far as the client lets us.
 
-        Raises:
-            OperatorError: of the first that failed, when all are over.
+        Returns:
+            Those that are not held, by uid: the apiserver's error, which is of one object and
+            keeps back no other, or None for one that is gone or going.
         """
         free = [item for item in items if not item.held]
         held = await _all([self.hold(item) for item in free])
-        return [item for item, is_held in zip(free, held, strict=True) if not is_held]
+        return {
+            item.uid: None if is_held is False else is_held
+            for item, is_held in zip(free, held, strict=True)
+            if is_held is not True
+        }
 
-    async def release_all(self, items: Iterable[Item[Any]]) -> None:
-        """Release likewise."""
-        await _all([self.release(item) for item in items])
+    async def release_all(self, items: Iterable[Item[Any]]) -> dict[str, OperatorError]:
+        """Release likewise; gives the errors of those that are held still, by uid."""
+        held = [item for item in items if item.held]
+        released = await _all([self.release(item) for item in held])
+        return {
+            item.uid: error for item, error in zip(held, released, strict=True) if error is not None
+        }
 
     async def release(self, item: Item[Any]) -> None:
         """Take the finalizer off; an object that is gone already is fine."""
@@ -77,12 +86,12 @@ class Finalizers:
             self._inventory.amend(replace(now, meta=meta))
 
 
-async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+async def _all(work: Iterable[Awaitable[T]]) -> list[T | OperatorError]:
     """Wait for all, also where one fails: what was begun is not left half told."""
     done = await asyncio.gather(*work, return_exceptions=True)
-    made: list[T] = []
+    made: list[T | OperatorError] = []
     for each in done:
-        if isinstance(each, BaseException):
+        if isinstance(each, BaseException) and not isinstance(each, OperatorError):
             raise each
         made.append(each)
     return made

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from warlock_operator import log as fields
 from warlock_operator.api.names import Kind
 from warlock_operator.core import admit
+from warlock_operator.core.backoff import backoff
 from warlock_operator.core.desired import Verdict
 from warlock_operator.core.events import Told
 from warlock_operator.core.hoststatus import game_status
@@ -63,13 +65,23 @@ class Fleet:
         """Take an object as a watch, a list or a GET gives it."""
         uid = raw["metadata"].get("uid", "")
         before = self._inventory.get(kind, uid)
+        if before is None:
+            before = self._namesake(kind, raw)
         if before is not None and _older(raw, before):
             return
+        if before is not None and before.uid != uid:
+            self.gone(kind, before.uid)  # without our having heard of it
+            before = None
         touched = self._hosts_of(before) if before is not None else set()
         item = self._inventory.put(kind, raw)
         self._around.publisher.seen(item)
         if matters(before, item):
             self._changed(item, touched)
+
+    def _namesake(self, kind: Kind, raw: Mapping[str, Any]) -> Item[Any] | None:
+        meta = raw["metadata"]
+        uid = self._inventory.uid_of(kind, meta.get("namespace") or "", meta.get("name", ""))
+        return self._inventory.get(kind, uid) if uid is not None else None
 
     def gone(self, kind: Kind, uid: str) -> None:
         """Take that an object is no more."""
@@ -131,13 +143,15 @@ class Fleet:
         if not self._open:
             return
         for name in set(names):
-            if name not in self._workers and self._inventory.host(name) is not None:
-                self._employ(name)
+            item = self._inventory.host(name)
+            if name not in self._workers and item is not None:
+                self._employ(item)
             if name in self._workers:
                 self._workers[name].enqueue()
 
-    def _employ(self, name: str) -> None:
-        worker = self._workers[name] = HostWorker(name, self._around, self._dismiss)
+    def _employ(self, item: HostItem) -> None:
+        name = item.meta.name
+        worker = self._workers[name] = HostWorker(item, self._around, self._dismiss)
         task = asyncio.create_task(worker.run(), name=f"host {name}")
         self._tasks[name] = task
         task.add_done_callback(self._ended)
@@ -196,11 +210,29 @@ class Fleet:
                 self._let_go(item)
 
     def _let_go(self, item: InstanceItem) -> None:
+        name = f"release of {item.uid}"
+        if any(task.get_name() == name for task in self._releases):
+            return
         text = f"let go by force; what GameHost {item.text('host')} had of it stays there"
         self._around.publisher.tell(item, Told(True, "LeftBehind", text, "Delete"))
-        task = asyncio.create_task(self._around.finalizers.release(item))
+        task = asyncio.create_task(self._release(item), name=name)
         self._releases.add(task)
         task.add_done_callback(self._releases.discard)
+
+    async def _release(self, item: InstanceItem) -> None:
+        """Until the apiserver has taken it: no worker would try again."""
+        settings = self._around.settings
+        for wait_seconds in backoff(
+            settings.backoff_initial_seconds, settings.backoff_cap_seconds, random.random
+        ):
+            try:
+                await self._around.finalizers.release(item)
+            except OperatorError as error:
+                extra = {fields.INSTANCE: item.where, fields.DETAIL: str(error)}
+                log.warning("instance not let go", extra=extra)
+                await asyncio.sleep(wait_seconds)
+            else:
+                return
 
 
 def _older(raw: Mapping[str, Any], known: Item[Any]) -> bool:

@@ -7,11 +7,14 @@ Called by the worker whenever either is new. Nothing here waits.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
 from warlock_agent import names
 from warlock_agent.model import ObservedUnit, StepResult
+from warlock_operator import log as fields
+from warlock_operator.api.names import Kind
 from warlock_operator.api.v1alpha1.instancestatus import Metrics
 from warlock_operator.core.desired import HostDecision, Verdict, instance_id_of, key_of
 from warlock_operator.core.events import drift_events
@@ -25,13 +28,15 @@ from warlock_operator.reconcile.sight import Sight, utc_now
 from warlock_operator.reconcile.surroundings import Surroundings
 from warlock_operator.transport.link import HostLink
 
+log = logging.getLogger(__name__)
+
 
 class Showing:
     """Of one host, and of the instances that mean it."""
 
-    def __init__(self, name: str, around: Surroundings, sight: Sight) -> None:
-        """name: of the GameHost."""
-        self._name = name
+    def __init__(self, uid: str, around: Surroundings, sight: Sight) -> None:
+        """uid: of the GameHost; of another one of its name nothing here is true."""
+        self._uid = uid
         self._around = around
         self._sight = sight
         self._decision: HostDecision | None = None
@@ -52,13 +57,13 @@ class Showing:
 
     def everything(self, link: HostLink | None) -> None:
         """Show what is known of the host and of all its instances."""
-        item = self._around.inventory.host(self._name)
+        item = self._around.inventory.get(Kind.GAME_HOST, self._uid)
         if item is None or self._decision is None:
             return
         self._players.follow(self._decision, self._sight.view, item, link)
         for verdict in self._decision.verdicts.values():
-            self._verdict(item, verdict)
-        self._host(item)
+            self._safely(item, verdict)
+        self._safely(item)
 
     def units(self, changed: Iterable[ObservedUnit], link: HostLink | None) -> None:
         """
@@ -67,22 +72,34 @@ class Showing:
         A machine of a hundred that starts tells of them one by one; showing all each time would be
         ten thousand statuses.
         """
-        item = self._around.inventory.host(self._name)
+        item = self._around.inventory.get(Kind.GAME_HOST, self._uid)
         if item is None or self._decision is None:
             return
         self._players.follow(self._decision, self._sight.view, item, link)
         concerned = {names.instance_of(unit.unit) for unit in changed}
         for verdict in self._decision.verdicts.values():
             if instance_id_of(verdict.item) in concerned:
-                self._verdict(item, verdict)
-        self._host(item)
+                self._safely(item, verdict)
+        self._safely(item)
 
     def instance(self, uid: str) -> None:
         """Show one instance."""
-        item = self._around.inventory.host(self._name)
+        item = self._around.inventory.get(Kind.GAME_HOST, self._uid)
         verdict = self._decision.verdicts.get(uid) if self._decision else None
         if item is not None and verdict is not None:
-            self._verdict(item, verdict)
+            self._safely(item, verdict)
+
+    def _safely(self, host: HostItem, verdict: Verdict | None = None) -> None:
+        """Show an instance, or the host itself; a bug of ours at one keeps back no other."""
+        try:
+            if verdict is None:
+                self._host(host)
+            else:
+                self._verdict(host, verdict)
+        except Exception:
+            where = verdict.item.where if verdict is not None else ""
+            extra = {fields.HOST: host.meta.name, fields.INSTANCE: where}
+            log.exception("a status can't be made", extra=extra)
 
     def _verdict(self, host: HostItem, verdict: Verdict) -> None:
         publisher = self._around.publisher

@@ -6,6 +6,7 @@ Fed with answers and unasked frames; decides nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -111,6 +112,17 @@ class Sight:
     def failed(self, error: OperatorError) -> None:
         """Note why a pass came to nothing, the connection being as it is."""
         self.view = replace(self.view, error=error)
+
+    def unwritten(self, beside: Collection[str], errors: Mapping[str, OperatorError]) -> None:
+        """
+        Note which objects could not be given, or rid of, our finalizer.
+
+        Args:
+            beside: uids of those that were not tried now: what is known of them stays.
+            errors: of those that were, by uid.
+        """
+        known = {uid: error for uid, error in self.view.unwritten.items() if uid in beside}
+        self.view = replace(self.view, unwritten={**known, **errors})
 
     def lost(self, error: OperatorError) -> None:
         """Note that the connection is gone."""

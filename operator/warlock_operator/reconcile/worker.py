@@ -19,6 +19,7 @@ from typing import TypeVar
 from warlock_agent.model import DesiredHost, ObservedUnit
 from warlock_agent.wire import Fault, OperationChanged, Sample, UnitsChanged
 from warlock_operator import log as fields
+from warlock_operator.api.names import Kind
 from warlock_operator.core.backoff import Waits, backoff, pause_seconds
 from warlock_operator.core.desired import HostDecision, desired_host
 from warlock_operator.core.inventory import HostItem
@@ -26,6 +27,7 @@ from warlock_operator.errors import (
     ApiError,
     DuplicateHost,
     HostUnreachable,
+    InternalError,
     InvalidObject,
     OperatorError,
     TransientError,
@@ -45,6 +47,11 @@ MENDED_ON_HOST = frozenset(("PathOccupied", "PortInUse", "UnitNameTaken"))
 ROUNDS = 4
 """Passes in a row while the answer of one changes what is desired: claims freed, ports given."""
 
+_BUG = (
+    "the operator failed at this host, which is a bug of it; its log has the traceback; it is "
+    "tried again, and the others are served"
+)
+
 T = TypeVar("T")
 
 
@@ -55,13 +62,14 @@ class Overtaken(Exception):
 class HostWorker:
     """See the module. ``run`` is its task; the other methods never wait."""
 
-    def __init__(self, name: str, around: Surroundings, gone: Callable[[str], None]) -> None:
+    def __init__(self, item: HostItem, around: Surroundings, gone: Callable[[str], None]) -> None:
         """
         Args:
-            name: of the GameHost.
-            gone: called with it when the GameHost is no more and the task ends.
+            item: the GameHost; one of its name that is made after it is another one's.
+            gone: called with its name when the GameHost is no more and the task ends.
         """
-        self.name = name
+        self.name = item.meta.name
+        self._uid = item.uid
         self.sight = Sight()
         self.passes = 0
         self._around = around
@@ -81,8 +89,8 @@ class HostWorker:
         )
         self._passing = False
         self._failure: OperatorError | None = None
-        self._showing = Showing(name, around, self.sight)
-        self._departures = Departures(name, around, self.sight)
+        self._showing = Showing(item.uid, around, self.sight)
+        self._departures = Departures(item, around, self.sight)
 
     def enqueue(self) -> None:
         """Look again: somebody has changed or asked for something, so earlier failures are past."""
@@ -93,8 +101,13 @@ class HostWorker:
     @property
     def secret_name(self) -> str:
         """Name of the Secret that the host's key comes from; empty while it is not known."""
-        item = self._around.inventory.host(self.name)
+        item = self._item
         return item.object.spec.ssh.key_secret.name if item and item.object else ""
+
+    @property
+    def _item(self) -> HostItem | None:
+        """The GameHost as it is now; None when it is no more."""
+        return self._around.inventory.get(Kind.GAME_HOST, self._uid)
 
     @property
     def duplicate(self) -> bool:
@@ -104,22 +117,17 @@ class HostWorker:
     async def run(self) -> None:
         """Converge the host until it is gone or the task is cancelled."""
         try:
-            while (item := self._around.inventory.host(self.name)) is not None:
+            while (item := self._item) is not None:
                 self._dirty.clear()  # before we read: what changes meanwhile is the next pass
                 self._edited.clear()
                 try:
-                    self._passing = True
-                    wait_seconds = await self._pass(item)
-                    if self._troubled() or self._link is None:
-                        wait_seconds = min(wait_seconds, self._waits.failed(_now()))
-                    else:
-                        self._waits.well(_now())
-                except OperatorError as error:
-                    wait_seconds = self._failed(item, error)
+                    wait_seconds = await self._try(item)
                 except Overtaken:
                     continue
-                finally:
-                    self._passing = False
+                except Exception:  # a bug, which must not keep the operator from all other hosts
+                    log.exception("a pass ended in a bug", extra={fields.HOST: self.name})
+                    await self._hang_up()
+                    wait_seconds = self._failed(item, InternalError(_BUG))
                 self._show()
                 await self._wait(wait_seconds)
                 self._stop_probing()
@@ -129,10 +137,24 @@ class HostWorker:
             await self._hang_up()
         self._gone(self.name)
 
+    async def _try(self, item: HostItem) -> float:
+        """Make a pass; gives the seconds to wait, whatever comes of it."""
+        self._passing = True
+        try:
+            wait_seconds = await self._pass(item)
+        except OperatorError as error:
+            return self._failed(item, error)
+        finally:
+            self._passing = False
+        if self._troubled() or self._link is None:
+            return min(wait_seconds, self._waits.failed(_now()))
+        self._waits.well(_now())
+        return wait_seconds
+
     def _troubled(self) -> bool:
         """Whether the last pass left something undone that the world may heal."""
         view = self.sight.view
-        return bool(view.failures) or any(
+        return bool(view.failures or view.unwritten) or any(
             refusal.reason in MENDED_ON_HOST for refusal in view.refusals.values()
         )
 
@@ -154,14 +176,16 @@ class HostWorker:
         link = await self._connected(item)
         decision = self._decide(item)
         for _ in range(ROUNDS):
-            desired = await self._hold_instances(decision)
+            desired, asked = decision.desired, await self._hold_instances(decision)
             authority = authority_of(item, self.sight.view.observed, around)
             self.sight.passing(True)
             try:
-                report = await link.converge(authority, desired)
+                report = await link.converge(authority, asked)
             finally:
                 self.sight.passing(False)
             self.sight.reported(report)
+            if self._link is link:
+                self._lost_at = None
             await around.turns.mine()
             self._showing.drift(report.results)
             self._departures.tell_orphans(item, decision.orphans)
@@ -175,7 +199,7 @@ class HostWorker:
 
     def _decide(self, item: HostItem) -> HostDecision:
         observed = self.sight.view.observed
-        now = self._around.inventory.host(self.name) or item
+        now = self._item or item
         decision = desired_host(self._around.inventory, now, observed.ledger, observed.sockets)
         self._showing.decided(decision)
         return decision
@@ -192,8 +216,11 @@ class HostWorker:
         """
         desired = decision.desired
         wanted = [v.item for v in decision.verdicts.values() if v.instance is not None]
-        free = {item.uid for item in await self._around.finalizers.hold_all(wanted)}
-        if free:
+        free = await self._around.finalizers.hold_all(wanted)
+        errors = {uid: error for uid, error in free.items() if error is not None}
+        going = [uid for uid, verdict in decision.verdicts.items() if verdict.removing]
+        self.sight.unwritten(going, errors)
+        if len(errors) < len(free):
             self._dirty.set()
         return replace(desired, converge=tuple(i for i in desired.converge if i.uid not in free))
 
@@ -221,7 +248,9 @@ class HostWorker:
         except BaseException:
             await link.close()
             raise
-        self._link, self._linked_by, self._lost_at = link, target, None
+        self._link, self._linked_by = link, target
+        if self.sight.view.visited:  # else what stands in the statuses is an earlier process'
+            self._lost_at = None
         self.sight.greeted(hello, link.host_keys)
         log.info("host connected", extra={fields.HOST: self.name, fields.DIGEST: hello.digest})
         return link
@@ -251,8 +280,8 @@ class HostWorker:
 
     async def _take_edit(self, item: HostItem, target: LinkTarget) -> None:
         """Do what needs no host; raises Overtaken where the one that is waited for is not meant."""
-        now = self._around.inventory.host(self.name)
-        if now is None or now.uid != item.uid:
+        now = self._item
+        if now is None:
             raise Overtaken
         decision = self._decide(now)
         self._show()
@@ -302,7 +331,7 @@ class HostWorker:
         wait_seconds = self._waits.failed(_now())
         loop = asyncio.get_running_loop()
         loop.call_later(0.0 if at_once else wait_seconds, self._dirty.set)
-        item = self._around.inventory.host(self.name)
+        item = self._item
         if not at_once and item is not None and item.object is not None:
             self._start_probing(item, away=False)  # it may go for longer, and be back before that
 

@@ -20,6 +20,7 @@ from warlock_operator.log import ADDRESS, DETAIL
 from warlock_operator.settings import Settings
 from warlock_operator.transport import relay
 from warlock_operator.transport.link import HostLink
+from warlock_operator.transport.lookup import Lookups
 from warlock_operator.transport.queries import QUERIES, Players, Query
 from warlock_operator.transport.relay import LOOPBACK, Through
 
@@ -40,6 +41,7 @@ class PlayerQueries:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._turn = asyncio.Semaphore(settings.queries_in_flight)
+        self._lookups = Lookups()
         self._by_host: set[tuple[str, int]] = set()
 
     async def query(
@@ -75,11 +77,19 @@ class PlayerQueries:
         if place in self._by_host:
             ways.reverse()
         for through in ways:
-            found = await ask(protocol, address, port, through, limit)
+            where = await self._number(address, limit) if through is None else address
+            found = await ask(protocol, where, port, through, limit) if where else None
             if found is not None:
                 self._remember(place, through is not None)
                 return self._bounded(found)
         return None
+
+    async def _number(self, address: str, limit_seconds: float) -> str:
+        """Give the address to ask at, as a number; empty where its name says none in time."""
+        with contextlib.suppress(OSError, UnicodeError):
+            async with asyncio.timeout(limit_seconds):
+                return (await self._lookups.places(address))[0][1]
+        return ""
 
     def _remember(self, place: tuple[str, int], by_host: bool) -> None:
         if not by_host:

@@ -28,6 +28,7 @@ from warlock_operator.errors import (
 from warlock_operator.settings import Settings
 from warlock_operator.transport import tcp
 from warlock_operator.transport.link import HostLink, LinkTarget, OnFrame, OnLost
+from warlock_operator.transport.lookup import Lookups
 from warlock_operator.transport.remote import Receiver, RemoteLink
 from warlock_operator.transport.zipapp import Archive, agent_archive
 
@@ -55,6 +56,7 @@ class SshLinks:
         os.environ.setdefault("LOGNAME", "warlock-operator")
         self._settings = settings
         self._archive = archive or agent_archive()
+        self._lookups = Lookups()
         self._dialling = asyncio.Semaphore(settings.connects_in_flight)
         self._by_address: dict[tuple[str, int], tuple[asyncio.Semaphore, int]] = {}
 
@@ -77,7 +79,7 @@ class SshLinks:
             # A host that answers nothing must not keep a place from one that does; one whose
             # sshd hangs still takes connections, but an SSH server speaks first.
             limit = self._settings.connect_timeout_seconds
-            peer = await tcp.connected(target.address, target.port, limit)
+            peer = await tcp.connected(self._lookups, target.address, target.port, limit)
             try:
                 if not await tcp.speaks(peer, limit):
                     raise _no_answer(target, limit)
@@ -90,7 +92,8 @@ class SshLinks:
 
     async def answers(self, address: str, port: int) -> bool:
         """Whether something takes a TCP connection there, which is closed at once."""
-        return await tcp.answers(address, port, self._settings.probe_timeout_seconds)
+        limit = self._settings.probe_timeout_seconds
+        return await tcp.answers(self._lookups, address, port, limit)
 
     @contextlib.asynccontextmanager
     async def _turn(self, address: tuple[str, int]) -> AsyncIterator[None]:
@@ -132,7 +135,7 @@ class SshRemote:
             )
         except asyncssh.ChannelOpenError as error:
             raise AgentFailed(f"the host runs no command for us: {error.reason}") from error
-        except (asyncssh.Error, OSError) as error:
+        except Exception as error:  # asyncssh's, the system's, or any: see _connect
             raise HostUnreachable(f"the connection was lost: {error}") from error
 
     def write(self, data: bytes) -> None:
@@ -286,8 +289,11 @@ async def _connect(
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise HostUnreachable(f"{where}: {why}") from error
-    except asyncssh.Error as error:
-        raise HostUnreachable(f"{where} speaks no SSH that we do: {error.reason}") from error
+    # asyncssh meets a stranger's bytes unprepared here and there: a banner that is not ASCII is
+    # a UnicodeDecodeError. Whatever answers at an address must not end the operator.
+    except Exception as error:
+        why = error.reason if isinstance(error, asyncssh.Error) else str(error)
+        raise HostUnreachable(f"{where} speaks no SSH that we do: {why}") from error
 
 
 def _no_answer(target: LinkTarget, limit_seconds: float) -> HostUnreachable:

@@ -8,16 +8,16 @@ it is closed, so one that only looks is closed at once.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import socket
 
 from warlock_operator.errors import HostUnreachable
+from warlock_operator.transport.lookup import Lookups, Place
 
-_Place = tuple[socket.AddressFamily, tuple[str, int]]
 
-
-async def connected(address: str, port: int, limit_seconds: float) -> socket.socket:
+async def connected(
+    lookups: Lookups, address: str, port: int, limit_seconds: float
+) -> socket.socket:
     """
     Connect to the first of the places that *address* stands for which takes it.
 
@@ -27,7 +27,7 @@ async def connected(address: str, port: int, limit_seconds: float) -> socket.soc
     where = f"{address} port {port}"
     try:
         async with asyncio.timeout(limit_seconds):
-            return await _first_of(await _places(address, port))
+            return await _first_of(await lookups.places(address), port)
     except TimeoutError as error:
         text = f"{where} did not answer within {limit_seconds:g} s"
         raise HostUnreachable(text, silent=True) from error
@@ -36,6 +36,8 @@ async def connected(address: str, port: int, limit_seconds: float) -> socket.soc
         plain = error.errno is not None and not isinstance(error, socket.gaierror)
         why = os.strerror(error.errno) if plain and error.errno else error.strerror or str(error)
         raise HostUnreachable(f"{where}: {why}", silent=True) from error
+    except UnicodeError as error:
+        raise HostUnreachable(f"{where} is no DNS name: {error}", silent=True) from error
 
 
 async def speaks(peer: socket.socket, limit_seconds: float) -> bool:
@@ -53,33 +55,23 @@ async def speaks(peer: socket.socket, limit_seconds: float) -> bool:
     return True
 
 
-async def answers(address: str, port: int, limit_seconds: float) -> bool:
+async def answers(lookups: Lookups, address: str, port: int, limit_seconds: float) -> bool:
     """Whether something takes a connection there; it is closed at once."""
     try:
-        peer = await connected(address, port, limit_seconds)
+        peer = await connected(lookups, address, port, limit_seconds)
     except HostUnreachable:
         return False
     peer.close()
     return True
 
 
-async def _places(address: str, port: int) -> list[_Place]:
-    try:
-        numeric = ipaddress.ip_address(address)
-    except ValueError:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM)
-        return [(family, (str(place[0]), port)) for family, _, _, _, place in found]
-    return [(socket.AF_INET if numeric.version == 4 else socket.AF_INET6, (address, port))]
-
-
-async def _first_of(places: list[_Place]) -> socket.socket:
+async def _first_of(places: list[Place], port: int) -> socket.socket:
     why: OSError = OSError("no address")
-    for family, place in places:
+    for family, address in places:
         peer = socket.socket(family, socket.SOCK_STREAM)
         try:
             peer.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(peer, place)
+            await asyncio.get_running_loop().sock_connect(peer, (address, port))
         except OSError as error:
             peer.close()
             why = error

@@ -229,6 +229,13 @@ _HOST = [
         "under_score.example",
         "a..b",
     ),
+    *_rows(
+        "GameHost",
+        "spec.address",
+        "63 characters between two dots",
+        f"{'a' * 64}.example",
+        "a" * 64,
+    ),
     *_rows("GameHost", "spec.ssh", "Required value", ABSENT),
     *_rows("GameHost", "spec.ssh.port", "less than or equal to 65535", 65536),
     *_rows("GameHost", "spec.ssh.port", "greater than or equal to 1", 0),

@@ -114,6 +114,10 @@ Address = Annotated[
         "must be an IP address in its usual form or a DNS name in lower case, without port, "
         "user or scheme, such as 198.18.1.1 or games1.example.org",
     ),
+    matches(
+        r"[^.]{0,63}(\.[^.]{0,63})*",
+        "must have at most 63 characters between two dots, as DNS names do",
+    ),
 ]
 
 HostReference = Annotated[
