@@ -62,6 +62,10 @@ _ERRNO_REASONS: dict[int, Reason] = {
 }
 
 
+_FIRST_NAMES = 1000
+"""Looked at in an instance's directory: enough for what is ours there, few enough for a look."""
+
+
 class Interrupted(Exception):
     """The agent was told to end; what was done stands, and the next pass goes on from there."""
 
@@ -124,7 +128,7 @@ class _Pass:
         self._hands = hands
         self._stop = stop
         self._tree = Tree(hands.root or "/")
-        self._ledger = ledger
+        self._before = self._ledger = ledger
         self._failed: set[str] = set()
         self._all_failed = False
         self._results: list[StepResult] = []
@@ -246,13 +250,18 @@ class _Pass:
             return Failure("PathOccupied", occupied)
         if self._tree.signature(step.path, trusted=step.root) is None:
             self._tree.make_directory(step.path, 0o700, 0, 0, trusted=step.root)
-        for name in self._tree.names(step.path, trusted=step.root):
+        marker = f"{step.path}/{names.MARKER_FILE}"
+        if self._tree.signature(marker, trusted=step.root) is None:
             # Of an agent that was killed before it could rename it; or a directory of that name,
             # of the instance's own making, which must not keep its own from being put right.
-            if name.startswith(f".{names.MARKER_FILE}.") and name.endswith(".tmp"):
+            for name in filter(_is_unnamed_marker, self._first_names(step)):
                 with contextlib.suppress(FileError):
                     self._tree.remove(f"{step.path}/{name}", trusted=step.root)
         return None
+
+    def _first_names(self, step: EnsureDirectory) -> list[str]:
+        """What is in the directory; not all of it where its user has put millions there."""
+        return self._tree.some_names(step.path, _FIRST_NAMES, trusted=step.root)
 
     def _write_markers(self, steps: Sequence[EnsureDirectory]) -> dict[str, Failure]:
         """Write those that are missing; give what failed, by the directory's path."""
@@ -277,10 +286,11 @@ class _Pass:
             return ""
         if there.kind != "Directory":
             return f"{step.path} is a {there.kind.lower()}, not a directory"
-        entry = self._ledger.by_key.get(step.key)
-        if entry is not None and entry.path == step.path:
+        # Not what this pass has claimed: that it is ours has to have been seen once.
+        entry = self._before.by_key.get(step.key)
+        if entry is not None and entry.path == step.path and entry.generation:
             return ""
-        if not self._tree.names(step.path, trusted=step.root):
+        if all(map(_is_unnamed_marker, self._first_names(step))):
             return ""
         marker = f"{step.path}/{names.MARKER_FILE}"
         try:
@@ -428,6 +438,11 @@ _EFFECTS: dict[type, _Effect] = {
     Record: _Pass.enter,
     Forget: _Pass.forget,
 }
+
+
+def _is_unnamed_marker(name: str) -> bool:
+    """Whether it is a marker that was written, and not renamed to what it is."""
+    return name.startswith(f".{names.MARKER_FILE}.") and name.endswith(".tmp")
 
 
 def _with_entries(ledger: Ledger, new: dict[str, LedgerEntry]) -> Ledger:

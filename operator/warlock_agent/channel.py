@@ -21,6 +21,10 @@ class ChannelClosed(Exception):
     """The other side is gone, or has not read for too long."""
 
 
+class TooLarge(Exception):
+    """A frame was not sent, and the Fault that says so was, in its place."""
+
+
 class Channel:
     """One channel; :meth:`send` may be called from any thread."""
 
@@ -50,13 +54,16 @@ class Channel:
         Write *frame*; what is too large becomes a Fault of the same request.
 
         Raises:
+            TooLarge: it did; whoever notes what was told must not note this.
             ChannelClosed: it may have been written in part; nothing can be sent any more.
         """
         try:
             data = encode(frame)
         except WireError as error:
             number = getattr(frame, "request", 0)
-            data = encode(Fault(number, "AgentFailed", f"{type(frame).__name__}: {error}"))
+            text = f"{type(frame).__name__}: {error}"
+            self.send_line(encode(Fault(number, "AgentFailed", text)))
+            raise TooLarge(text) from error
         self.send_line(data)
 
     def send_line(self, data: bytes) -> None:

@@ -16,6 +16,7 @@ from typing import Optional
 from . import authority, guard, plan
 from .apply import SYSTEMD_ERRORS, Hands, apply, reason_of
 from .board import Board
+from .channel import TooLarge
 from .files import FileError
 from .ledger import HostBusy, LedgerUnreadable, locked
 from .model import DesiredHost, ObservedHost, StepResult
@@ -80,6 +81,8 @@ class Pass:
             work()
         except LedgerUnreadable as error:
             send(Fault(number, "LedgerUnreadable", str(error)))
+        except TooLarge:
+            pass  # answered
         except HostBusy as error:
             send(Fault(number, "HostBusy", str(error)))
         except SYSTEMD_ERRORS as error:

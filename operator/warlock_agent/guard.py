@@ -6,11 +6,13 @@ A second opinion on the planner, written apart from it: however wrong a plan is,
 ==========================================  ===============================================
 claims, makes, writes, starts, restarts     for an instance of ``converge``
 stops a unit                                for one of ``remove``, or of ``converge`` that
-                                            should not run
+                                            should not run, or whose Game has not that service
 removes a file                              that the instance's ledger entry lists and that
                                             lies where our files lie; the template of a
                                             service that no other entry has
-removes a directory, forgets                for one of ``remove``
+removes a directory                         for one of ``remove``; the drop-ins' of a service
+                                            that the Game of one of ``converge`` has not
+forgets                                     for one of ``remove``
 ==========================================  ===============================================
 
 and nothing at all for what ``keep`` names. Called by :mod:`converge`.
@@ -18,6 +20,7 @@ and nothing at all for what ``keep`` names. Called by :mod:`converge`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Optional
 
 from . import names
@@ -58,13 +61,22 @@ class _Judge:
         self._converge = {one.key for one in desired.converge} - kept - self._remove
         self._halted = {one.key for one in desired.converge if not one.running} & self._converge
         self._games = {game.guid for game in desired.games}
+        services = {game.guid: {s.name for s in game.services} for game in desired.games}
+        self._dropped = {
+            key: [s for s in entry.services if s not in services[entry.guid]]
+            for key, entry in self._entries.items()
+            if key in self._converge and entry.guid in services
+        }
 
     def allows(self, step: Step) -> bool:
         key = step.key
-        if isinstance(step, (Forget, RemoveDirectory)):
+        if isinstance(step, Forget):
             return key in self._remove
+        if isinstance(step, RemoveDirectory):
+            return key in self._remove or step.path in self._of_dropped(key, names.drop_in_dir)
         if isinstance(step, StopUnit):
-            return key in self._remove or key in self._halted
+            asked = key in self._remove or key in self._halted
+            return asked or step.unit in self._of_dropped(key, names.unit_name)
         if isinstance(step, RemoveFile):
             return self._may_remove(key, step.path)
         if isinstance(step, Reload):
@@ -92,9 +104,19 @@ class _Judge:
             return False
         for service in entry.services:
             if path == names.template_path(service):
-                return key in self._remove and not self._used_by_another(service)
+                goes = key in self._remove or service in self._dropped.get(key, ())
+                return goes and not self._used_by_another(service)
         return any(path == file.path for file in entry.files)
 
     def _used_by_another(self, service: str) -> bool:
-        staying = (entry for key, entry in self._entries.items() if key not in self._remove)
-        return any(service in entry.services for entry in staying)
+        return any(
+            service in entry.services and service not in self._dropped.get(key, ())
+            for key, entry in self._entries.items()
+            if key not in self._remove
+        )
+
+    def _of_dropped(self, key: str, name: Callable[[str, str], str]) -> set[str]:
+        """Give what *name* makes of each service that the instance's Game has no more."""
+        entry = self._entries.get(key)
+        services = self._dropped.get(key, ())
+        return {name(service, entry.instance_id) for service in services} if entry else set()

@@ -13,7 +13,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -31,6 +31,7 @@ from .volatile import Volatile
 
 RECONNECT_SECONDS = (0.02, 0.1, 0.3, 1.0, 2.0)
 NOTHING_DESIRED = DesiredHost(host="", path_roots=())
+NOTHING: Mapping[str, str] = {}
 _KINDS = {stat.S_IFREG: "File", stat.S_IFLNK: "Link", stat.S_IFDIR: "Directory"}
 _MARKER = names.MARKER.encode("utf-8")
 _FOREIGN = tuple(directory + "/" for directory in names.FOREIGN_UNIT_DIRS)
@@ -98,7 +99,7 @@ class Observer:
             boot_id=self._boot_id,
             uptime_seconds=uptime_seconds(),
             ledger=ledger,
-            files=self.files(plan.paths_of(desired, ledger)),
+            files=self.files(plan.paths_of(desired, ledger), plan.new_paths_of(desired, ledger)),
             units=senses.units.read(wanted, listed, sockets),
             users=tuple(sorted(users)),
             packages=senses.packages.installed(plan.packages_of(desired)),
@@ -116,10 +117,32 @@ class Observer:
         """Take in systemd's signals; its queue for us must not fill while nobody looks."""
         self._senses.units.take(self._senses.systemd.events())
 
-    def files(self, paths: Sequence[str]) -> tuple[ObservedFile, ...]:
-        """Give what is at *paths*, of those that exist."""
-        seen = (self._file(path) for path in paths)
+    def files(
+        self, paths: Sequence[str], new: Mapping[str, str] = NOTHING
+    ) -> tuple[ObservedFile, ...]:
+        """
+        Give what is at *paths*, of those that exist.
+
+        Args:
+            new: the root of each path that nobody of ours has yet. No link is followed behind it:
+                a tenant's could lead to what is not theirs to know of.
+        """
+        seen = (
+            ObservedFile(path, "Other")
+            if self._is_astray(path, new.get(path))
+            else self._file(path)
+            for path in paths
+        )
         return tuple(file for file in seen if file is not None)
+
+    def _is_astray(self, path: str, root: Optional[str]) -> bool:
+        if root is None:
+            return False
+        try:
+            self._senses.tree.signature(path, trusted=root)
+        except FileError:
+            return True
+        return False
 
     def _file(self, path: str) -> Optional[ObservedFile]:
         try:
@@ -127,6 +150,8 @@ class Observer:
         except (FileNotFoundError, NotADirectoryError):
             self._files.pop(path, None)
             return None
+        except OSError:  # links in a circle, a name that is too long: of a tenant's making
+            return ObservedFile(path, "Other")
         signature = (
             there.st_ino,
             there.st_size,

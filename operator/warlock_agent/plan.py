@@ -7,6 +7,7 @@ One instance of ``converge``, by its main rows (the first that fits):
 it is also in ``remove``        nothing here; removal decides
 something stands against it     a Refusal, and no step (:mod:`refuse`)
 its packages are missing        claim, user, directory; start or await the install
+its Game has a service no more  stop that, then take its files and, if it was the last, template
 files differ                    claim, write, reload once if a unit file is among them
 it should be stopped            stop each unit that is not; the link that enables it is gone
 unit inactive                   start
@@ -23,7 +24,7 @@ template if it was the last, and its ledger entry. What no list names is never t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
@@ -43,7 +44,7 @@ from .model import (
     RemovedInstance,
     Retry,
 )
-from .refuse import Holdings, port_refusal, refusal_of
+from .refuse import Holdings, port_refusal, refusal_of, root_of
 from .steps import (
     PHASES,
     Claim,
@@ -119,6 +120,7 @@ class _Planner:
         self.refusals: list[Refusal] = []
         self.waits: list[int] = []
         self.written: set[str] = set()
+        self.dropped: dict[str, Sequence[str]] = {}  # by key: services that its Game has no more
 
     def run(self) -> Plan:
         removed = {r.key for r in self.desired.remove}
@@ -138,7 +140,8 @@ class _Planner:
             for r in sorted(self.desired.remove, key=lambda r: (r.key, r.uid))
             if r.key not in kept and self._remove(r)
         }
-        self._remove_templates(forgotten)
+        gone = {key: self.entries[key].services for key in forgotten}
+        self._remove_templates({**self.dropped, **gone})
         if self.observed.reload_pending or any(_needs_reload(s) for s in self.steps):
             self.steps.append(Reload())
         order = {cls: at for at, cls in enumerate(PHASES)}
@@ -157,6 +160,17 @@ class _Planner:
         if refusal is not None or game is None:
             if refusal is not None:
                 self.refusals.append(refusal)
+            return
+        dropped = _dropped(entry, game)
+        halts = [
+            step
+            for service in dropped
+            for step in self._halt(
+                instance.key, self._unit(names.unit_name(service, instance.instance_id))
+            )
+        ]
+        if self._runs(dropped, instance.instance_id):
+            self.steps += halts  # and nothing else: what follows it may want the same port
             return
         user = entry.user if entry else names.user_name(instance.guid, instance.instance_id)
         restart = instance.restart or (entry.restart if entry else "")
@@ -183,13 +197,15 @@ class _Planner:
             started_digest=entry.started_digest if entry and instance.running else "",
             tried=tried,
         )
-        found: list[Step] = list(self._owner_steps(instance, user))
+        found: list[Step] = [*halts, *self._owner_steps(instance, user)]
         if not self._installed(game, asked):
             self._claim(target, entry, pending=frozenset())
             self.steps += found
             return
         changes = self._file_steps(instance.key, files, entry)
         found += changes
+        found += self._drop_in_steps(instance.key, instance.instance_id, dropped, entry)
+        self.dropped[instance.key] = dropped
         found += self._unit_steps(instance, game, digest, target.started_digest, asked)
         starts = any(isinstance(step, (StartUnit, RestartUnit)) for step in found)
         # A pass may have been killed after a start and before it was noted.
@@ -209,9 +225,10 @@ class _Planner:
     ) -> Optional[Refusal]:
         if game is None:
             return Refusal(instance.key, "GameNotFound", f"no Game with guid {instance.guid}")
+        services = [*(s.name for s in game.services), *(entry.services if entry else ())]
         own = {
             unit: self._unit(unit)
-            for unit in (names.unit_name(s.name, instance.instance_id) for s in game.services)
+            for unit in (names.unit_name(s, instance.instance_id) for s in services)
         }
         return (
             refusal_of(instance, game, entry, self.desired.path_roots, self.files)
@@ -247,14 +264,8 @@ class _Planner:
             made.append(EnsureUser(instance.key, user, instance.path))
         there = self.files.get(instance.path)
         if there is None or (there.owner, there.mode) != (user, names.DIRECTORY_MODE):
-            root = max(
-                (
-                    r
-                    for r in self.desired.path_roots
-                    if instance.path.startswith(r.rstrip("/") + "/")
-                ),
-                key=len,
-            )
+            root = root_of(instance.path, self.desired.path_roots)
+            assert root is not None  # or it was refused
             marker = names.marker_text(instance.guid, instance.instance_id)
             made.append(
                 EnsureDirectory(
@@ -308,6 +319,7 @@ class _Planner:
                     WriteFile(key, file.path, file.content, file.mode, file.unit_file, found)
                 )
         wanted = {file.path for file in files}
+        wanted |= {names.template_path(s) for s in entry.services} if entry else set()
         for path in sorted(set(recorded) - wanted):
             if path in self.files:
                 made.append(RemoveFile(key, path, path.startswith(names.UNIT_DIR + "/")))
@@ -404,30 +416,46 @@ class _Planner:
         units = [self._unit(names.unit_name(s, entry.instance_id)) for s in entry.services]
         halts = [step for unit in units for step in self._halt(entry.key, unit)]
         self.steps += halts
-        if any(u.active_state not in ("inactive", "failed") for u in units):
+        if self._runs(entry.services, entry.instance_id):
             return False
         templates = {names.template_path(s) for s in entry.services}
         paths = {f.path for f in entry.files} - templates
         for path in sorted(paths & set(self.files)):
             self.steps.append(RemoveFile(entry.key, path, path.startswith(names.UNIT_DIR + "/")))
-        for service in entry.services:
-            directory = names.drop_in_dir(service, entry.instance_id)
-            if directory in self.files or names.drop_in_path(service, entry.instance_id) in paths:
-                self.steps.append(RemoveDirectory(entry.key, directory))
+        self.steps += self._drop_in_steps(entry.key, entry.instance_id, entry.services, entry)
         self.steps.append(Forget(entry.key))
         return True
 
-    def _remove_templates(self, forgotten: set[str]) -> None:
-        """Remove our template of each service that nobody uses after this pass."""
-        left = {s for e in self.entries.values() if e.key not in forgotten for s in e.services}
+    def _drop_in_steps(
+        self, key: str, instance_id: str, services: Sequence[str], entry: Optional[LedgerEntry]
+    ) -> list[Step]:
+        """Remove the directories of drop-ins, whose files go in the same pass."""
+        recorded = {f.path for f in entry.files} if entry else set()
+        return [
+            RemoveDirectory(key, names.drop_in_dir(service, instance_id))
+            for service in services
+            if names.drop_in_dir(service, instance_id) in self.files
+            or names.drop_in_path(service, instance_id) in recorded
+        ]
+
+    def _remove_templates(self, gone: Mapping[str, Sequence[str]]) -> None:
+        """
+        Remove our template of each service that nobody uses after this pass.
+
+        Args:
+            gone: by key of an entry, the services that go.
+        """
+        left = {
+            s for e in self.entries.values() for s in e.services if s not in gone.get(e.key, ())
+        }
         left |= {
             s.name
             for i in self.desired.converge
             if i.guid in self.games
             for s in self.games[i.guid].services
         }
-        for key in sorted(forgotten):
-            for service in self.entries[key].services:
+        for key in sorted(gone):
+            for service in gone[key]:
                 path = names.template_path(service)
                 there = self.files.get(path)
                 if service not in left and path not in self.written and there and there.ours:
@@ -438,8 +466,19 @@ class _Planner:
         units = (self._unit(names.unit_name(s.name, instance.instance_id)) for s in game.services)
         return all(unit.digest == digest for unit in units)
 
+    def _runs(self, services: Sequence[str], instance_id: str) -> bool:
+        """Whether the unit of one of *services* is not at rest."""
+        units = (self._unit(names.unit_name(s, instance_id)) for s in services)
+        return any(unit.active_state not in ("inactive", "failed") for unit in units)
+
     def _unit(self, unit: str) -> ObservedUnit:
         return self.units.get(unit) or ObservedUnit(unit)
+
+
+def _dropped(entry: Optional[LedgerEntry], game: DesiredGame) -> Sequence[str]:
+    """Give the services that an instance has and its Game, which was made anew, has not."""
+    named = {service.name for service in game.services}
+    return [service for service in entry.services if service not in named] if entry else []
 
 
 def _same_object(entry: LedgerEntry, removed: RemovedInstance) -> bool:
@@ -497,6 +536,14 @@ def paths_of(desired: DesiredHost, ledger: Ledger) -> tuple[str, ...]:
         made.add(names.template_path(service))
         made.update(names.foreign_template_paths(service))
     return tuple(sorted(made))
+
+
+def new_paths_of(desired: DesiredHost, ledger: Ledger) -> dict[str, str]:
+    """Give the instances' paths that the ledger does not have yet, with the root of each."""
+    known = ledger.by_key
+    new = (i.path for i in desired.converge if i.key not in known)
+    roots = ((path, root_of(path, desired.path_roots)) for path in new)
+    return {path: root for path, root in roots if root is not None}
 
 
 def units_of(desired: DesiredHost, ledger: Ledger) -> tuple[str, ...]:

@@ -77,4 +77,5 @@ class Progress:
         except SYSTEMD_ERRORS:
             return tuple(self._told.get(record.id, record) for record in records)
         states = {unit.unit: unit.active_state for unit in listed.values()}
-        return operations.as_seen(records, states, int(time.time()))
+        # Read again: one that ended between the two looks would seem to have been killed.
+        return operations.as_seen(self._records.read(), states, int(time.time()))

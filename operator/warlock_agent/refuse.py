@@ -42,6 +42,12 @@ def under_root(path: str, roots: Iterable[str]) -> bool:
     return any(path.startswith(root.rstrip("/") + "/") for root in roots)
 
 
+def root_of(path: str, roots: Iterable[str]) -> Optional[str]:
+    """Give the innermost of *roots* that *path* lies beneath."""
+    above = (root for root in roots if path.startswith(root.rstrip("/") + "/"))
+    return max(above, key=len, default=None)
+
+
 class Holdings:
     """Who has which path, unit and port: first what the ledger says, then what is claimed."""
 
@@ -121,7 +127,9 @@ def _directory_refusal(
     there = files.get(instance.path)
     if there is None:
         return None
-    if there.kind != "Directory":
+    if there.kind == "Other":
+        what = f"{instance.path} is no directory, or a link is on the way to it"
+    elif there.kind != "Directory":
         what = f"{instance.path} is a {there.kind.lower()}, not a directory"
     elif (
         entry is None

@@ -30,7 +30,7 @@ from typing import Optional, Union
 
 from . import PROTOCOL, apply, operations, wire
 from .board import Board
-from .channel import Channel, ChannelClosed
+from .channel import Channel, ChannelClosed, TooLarge
 from .converge import Pass
 from .exchange import Exchanges, Slot
 from .facts import facts
@@ -141,7 +141,7 @@ class Server:
             MAX_WAITING
         )
         self._selector = selectors.DefaultSelector()
-        self._exchanges = Exchanges(self._selector, channel.send, self._held_ports)
+        self._exchanges = Exchanges(self._selector, self._answer, self._held_ports)
         self._ledger = LedgerFile()
         self._sockets = SocketTable()
         self._heard_at = time.monotonic()
@@ -182,6 +182,8 @@ class Server:
                 hello = self._agent.hello()
                 self._channel.send(hello)
                 self._agent.board.host_told(hello.observed)
+        except TooLarge:
+            pass  # said
         except LedgerUnreadable as error:
             self._channel.send(wire.Fault(0, "LedgerUnreadable", str(error)))
         except apply.SYSTEMD_ERRORS as error:
@@ -221,7 +223,7 @@ class Server:
         """Run a thread's work; when it fails the agent ends, and the operator starts a new one."""
         try:
             run()
-        except ChannelClosed:
+        except (ChannelClosed, TooLarge):
             pass
         except Exception:
             _log(traceback.format_exc())
@@ -320,6 +322,10 @@ class Server:
         else:
             message = f"{type(frame).__name__} is no request"
             self._channel.send(wire.Fault(getattr(frame, "request", 0), "UnknownRequest", message))
+
+    def _answer(self, frame: wire.Frame) -> None:
+        with contextlib.suppress(TooLarge):  # said in its place
+            self._channel.send(frame)
 
     def _held_ports(self) -> Mapping[Slot, str]:
         """Give the ports that the ledger lists, with the address to ask them at."""

@@ -26,6 +26,8 @@ _FAMILIES = {"": 2, "6": 10}  # AF_INET, AF_INET6
 # A socket of the kernel's own has no process, which is no reason to walk again and again; but a
 # walk may also have missed a process that bound its socket in the very moment.
 _HOLDERLESS_SECONDS = 2.0
+MAX_SOCKETS = 20_000
+"""Told one by one; about 3 MB of a frame."""
 _MAX_TABLE_BYTES = 32 * 1024 * 1024
 
 WILDCARDS = frozenset(("0.0.0.0", "::"))  # noqa: S104  compared with, never bound
@@ -87,6 +89,21 @@ def bound_ports(sockets: Iterable[BoundSocket]) -> dict[tuple[str, int], BoundSo
     return ports
 
 
+def bounded(bound: list[BoundSocket]) -> tuple[BoundSocket, ...]:
+    """
+    Give all; of very many one a port and unit, and of very many of those one a port.
+
+    A tenant's program can bind every port of every address that begins with 127, and what it does
+    must not become a frame that is too large to be sent.
+    """
+    if len(bound) > MAX_SOCKETS:
+        bound = list({(one.protocol, one.port, one.unit): one for one in reversed(bound)}.values())
+        bound.reverse()
+    if len(bound) > MAX_SOCKETS:
+        return tuple(bound_ports(bound).values())
+    return tuple(bound)
+
+
 class SocketTable:
     """The bound sockets of this network namespace. Keep it: a second look costs little."""
 
@@ -104,7 +121,7 @@ class SocketTable:
             still = {entry.inode for entry in self._all_entries()}
             entries = [entry for entry in entries if entry.inode in still]
         bound = [self._bound(entry) for entry in entries]
-        return tuple(sorted(bound, key=lambda one: (one.protocol, one.port, one.address)))
+        return bounded(sorted(bound, key=lambda one: (one.protocol, one.port, one.address)))
 
     def _all_entries(self) -> list[TableEntry]:
         return [entry for protocol, name in _TABLES for entry in self._entries(protocol, name)]

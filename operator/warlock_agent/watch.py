@@ -78,7 +78,7 @@ class Watch:
         self._read_at: Optional[float] = None
         self._service_signals: dict[str, UnitChanged] = {}
         self._failures: dict[str, ObservedUnit] = {}
-        self._binding: dict[str, float] = {}
+        self._binding: dict[tuple[str, int], float] = {}  # by unit and main pid: until when
         self._look_at: Optional[float] = None
         self._look_seconds = FIRST_LOOK_SECONDS
         self._wake_read, self._wake_write = os.pipe()
@@ -232,13 +232,17 @@ class Watch:
     def _await_sockets(self, units: Iterable[str]) -> None:
         """Look at the sockets of those of *units* that run and have not bound all they should."""
         with self._board.truth:
-            incomplete = {unit for unit in units if self._incomplete(unit)}
+            incomplete = {self._process(unit) for unit in units if self._incomplete(unit)}
         deadline = time.monotonic() + self._pace.bind_seconds
         new = incomplete - self._binding.keys()
-        self._binding.update((unit, deadline) for unit in new)
+        self._binding.update((process, deadline) for process in new)
         if new:
             self._look_seconds = FIRST_LOOK_SECONDS
             self._look_at = time.monotonic() + self._look_seconds
+
+    def _process(self, unit: str) -> tuple[str, int]:
+        """Whose sockets are awaited: one that is started anew has all its time again."""
+        return unit, self._board.told[unit].main_pid
 
     def _incomplete(self, unit: str) -> bool:
         told = self._board.told.get(unit)
@@ -247,13 +251,14 @@ class Watch:
         return not set(self._board.slots.get(unit, ())) <= set(told.ports)
 
     def _look_at_sockets(self) -> None:
-        self._tell_as_they_are(sorted(self._binding.keys() & self._board.slots.keys()))
+        units = {unit for unit, _ in self._binding} & self._board.slots.keys()
+        self._tell_as_they_are(sorted(units))
         now = time.monotonic()
         with self._board.truth:
             self._binding = {
-                unit: deadline
-                for unit, deadline in self._binding.items()
-                if deadline > now and self._incomplete(unit)
+                (unit, pid): deadline
+                for (unit, pid), deadline in self._binding.items()
+                if deadline > now and self._incomplete(unit) and (unit, pid) == self._process(unit)
             }
         self._look_seconds = min(self._look_seconds * 2, SLOWEST_LOOK_SECONDS)
         self._look_at = now + self._look_seconds if self._binding else None

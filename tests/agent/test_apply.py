@@ -193,6 +193,43 @@ def test_a_directory_with_somebody_elses_files_is_left_as_it_is(root: Path) -> N
     assert done(root, directory())[0].outcome == "Done"
 
 
+def test_that_it_is_claimed_in_this_pass_makes_nobody_s_directory_ours(root: Path) -> None:
+    (root / "srv/i").mkdir()
+    (root / "srv/i/theirs").write_text("x")  # after the look that the plan was made from
+    results = done(root, Claim("g/i", ENTRY), directory())
+    assert [one.reason for one in results] == ["", "PathOccupied"]
+    # Nor that it was claimed in an earlier one, in which there was no user for it.
+    claimed = LedgerFile(str(root)).read()
+    assert done(root, directory(), ledger=claimed)[0].reason == "PathOccupied"
+    applied = replace(claimed, instances=(replace(ENTRY, generation=1),))
+    assert done(root, directory(), ledger=applied)[0].outcome == "Done"
+
+
+def test_a_pass_that_was_killed_before_the_marker_had_its_name_is_gone_on_with(root: Path) -> None:
+    (root / "srv/i").mkdir(mode=0o700)
+    half = root / "srv/i" / f".{names.MARKER_FILE}.0123456789ab.tmp"
+    half.write_text("g.i\n")
+    assert done(root, directory())[0].outcome == "Done"
+    assert not half.exists()
+
+
+def test_what_a_user_heaps_up_in_its_directory_is_not_looked_through(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(root, directory())
+    for number in range(2000):
+        (root / "srv/i" / f".{names.MARKER_FILE}.{number}.tmp").mkdir()
+    removed: list[str] = []
+    monkeypatch.setattr(Tree, "remove", lambda tree, path, **_: removed.append(path))
+    (root / "srv/i").chmod(0o777)
+    assert done(root, directory())[0].outcome == "Done"
+    assert removed == []
+    (root / "srv/i" / names.MARKER_FILE).unlink()
+    applied = Ledger("owner", 1, "holder", "host", instances=(replace(ENTRY, generation=1),))
+    assert done(root, directory(), ledger=applied)[0].outcome == "Done"
+    assert 0 < len(removed) <= 1000
+
+
 def test_a_link_on_the_way_to_a_directory_is_not_followed(root: Path) -> None:
     (root / "elsewhere").mkdir()
     (root / "srv/tenant").symlink_to(root / "elsewhere")

@@ -6,13 +6,18 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from warlock_agent import install, names
+from warlock_agent.board import Board
 from warlock_agent.files import Tree
 from warlock_agent.ledger import LedgerFile
 from warlock_agent.model import BoundSocket, ObservedFile, Operation
@@ -20,6 +25,7 @@ from warlock_agent.observe import Observer, Senses
 from warlock_agent.operations import GRACE_SECONDS, Records, as_seen, unit_of
 from warlock_agent.packages import Packages
 from warlock_agent.process import Digests, digest_of, start_ticks
+from warlock_agent.progress import Progress
 from warlock_agent.scores import kind_of, parse_score
 from warlock_agent.sockdiag import rows
 from warlock_agent.sockets import SocketTable, parse_table
@@ -118,6 +124,33 @@ def test_a_pipe_or_a_link_in_the_place_of_a_marker_is_no_marker(
     (root / "secret").write_text("g.i\n")
     (root / "link" / names.MARKER_FILE).symlink_to(root / "secret")
     assert [f.marker for f in observer.files(("/pipe", "/link"))] == ["", ""]
+
+
+@pytest.mark.parametrize("target", ["loop", "x" * 256])
+def test_a_tenant_s_odd_link_is_in_the_way_of_nothing_but_itself(
+    root: Path, observer: Observer, target: str
+) -> None:
+    """A circle, and a name that is too long: the kernel refuses to follow either."""
+    (root / "opt/a").mkdir(parents=True)
+    (root / "opt/good").write_text("x")
+    (root / "opt/a/loop").symlink_to(target)
+    seen = observer.files(("/opt/a/loop/x", "/opt/good"), {"/opt/a/loop/x": "/opt"})
+    assert [file.kind for file in seen] == ["Other", "File"]
+    seen = observer.files(("/opt/a/loop/x", "/opt/good"))  # it was there before the link was
+    assert [file.kind for file in seen] == ["Other", "File"]
+
+
+def test_a_new_path_tells_nothing_of_what_a_tenant_s_link_leads_to(
+    root: Path, observer: Observer
+) -> None:
+    (root / "secret/there").mkdir(parents=True)
+    (root / "opt/a").mkdir(parents=True)
+    (root / "opt/a/link").symlink_to("/secret")
+    (root / "opt/root").symlink_to(root / "opt/a")  # the root itself may be a link
+    paths = ("/opt/a/link/there", "/opt/a/link/none")
+    found = observer.files(paths, dict.fromkeys(paths, "/opt"))
+    assert found == tuple(ObservedFile(path, "Other") for path in paths)
+    assert observer.files(("/opt/a/new",), {"/opt/a/new": "/opt"}) == ()
 
 
 # --- processes --------------------------------------------------------------------------------
@@ -266,6 +299,16 @@ def test_an_operation_is_told_with_its_progress(tmp_path: Path) -> None:
 def test_what_cannot_be_a_name_makes_no_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="can't name an operation"):
         Records(str(tmp_path)).directory_of(name)
+
+
+def test_an_operation_that_ends_between_two_looks_was_not_killed() -> None:
+    running = replace(OPERATION, started_at_seconds=1)
+    ended = replace(running, state="Succeeded")
+    answers = [(running,), (ended,), (ended,)]
+    records: Any = SimpleNamespace(read=lambda: answers.pop(0))
+    systemd: Any = SimpleNamespace(list_matching=lambda patterns: {}, events=lambda: ())
+    progress = Progress(Board(), lambda frame: None, threading.Event(), records, systemd)
+    assert progress._seen() == (ended,)
 
 
 def test_an_operation_whose_unit_is_gone_has_failed_but_not_before_it_can_have_begun() -> None:

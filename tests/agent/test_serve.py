@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,8 @@ import warlock_agent
 from tests.agent.agent_process import AgentProcess
 from warlock_agent import wire
 from warlock_agent.board import Board
-from warlock_agent.channel import Channel, ChannelClosed
-from warlock_agent.converge import Quiet
+from warlock_agent.channel import Channel, ChannelClosed, TooLarge
+from warlock_agent.converge import Pass, Quiet
 from warlock_agent.model import DesiredHost, ObservedHost, ObservedUnit, Retry
 from warlock_operator.transport.zipapp import agent_archive
 
@@ -76,10 +78,27 @@ def test_a_peer_that_is_gone_ends_the_channel() -> None:
 def test_an_answer_that_is_too_large_becomes_a_fault_of_the_same_request() -> None:
     read_fd, write_fd = os.pipe()
     channel = Channel(read_fd, write_fd, stall_seconds=5)
-    channel.send(wire.Exchanged(7, ("x" * (wire.MAX_FRAME_BYTES + 1),)))
+    with pytest.raises(TooLarge, match="a frame of"):
+        channel.send(wire.Exchanged(7, ("x" * (wire.MAX_FRAME_BYTES + 1),)))
     fault = wire.decode(channel.receive().rstrip(b"\n"))
     assert isinstance(fault, wire.Fault)
     assert (fault.request, fault.reason) == (7, "AgentFailed")
+
+
+def test_what_was_too_large_to_be_sent_counts_as_not_said(tmp_path: Path) -> None:
+    """Or the next answer would be "as before" about a host that nobody was told of."""
+    board, observed = Board(), ObservedHost(machine_id="m")
+    observer: Any = SimpleNamespace(look=lambda *_: observed)
+    hands: Any = None
+    one_pass = Pass(observer, hands, board, threading.Event())
+
+    def refuse(frame: wire.Answer) -> None:
+        raise TooLarge
+
+    one_pass.observe(wire.Observe(1), refuse)
+    assert not board.shortened(observed, remembers=True).as_before
+    one_pass.observe(wire.Observe(2), lambda frame: None)
+    assert board.shortened(observed, remembers=True).as_before
 
 
 _STRAY = """

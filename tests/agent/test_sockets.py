@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from warlock_agent import sockdiag
 from warlock_agent.model import BoundSocket
-from warlock_agent.sockets import SocketTable, TableEntry, bound_ports, parse_table
+from warlock_agent.sockets import (
+    MAX_SOCKETS,
+    SocketTable,
+    TableEntry,
+    bound_ports,
+    bounded,
+    parse_table,
+)
 
 _HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout"
 _REST = "00000000:00000000 00:00000000 00000000     0        0 {inode} 2 0 0"
@@ -139,3 +146,28 @@ def test_the_kernel_s_answer_and_its_files_say_the_same() -> None:
         assert ("127.0.0.1", port, inode) in sockdiag.rows("UDP", socket.AF_INET)
         entries = parse_table(Path("/proc/net/udp").read_text(), "UDP")
         assert TableEntry("UDP", "127.0.0.1", port, inode) in entries
+
+
+def _bound(number: int, address: str, unit: str) -> BoundSocket:
+    return BoundSocket("UDP", address, number, 7, "game", unit)
+
+
+def test_of_very_many_sockets_each_port_and_unit_is_told() -> None:
+    """A program may bind a port on each of the 16 million addresses that begin with 127."""
+    ports = range(1, 101)
+    flood = [
+        _bound(p, f"127.0.{n // 250}.{n % 250}", "a.service") for p in ports for n in range(500)
+    ]
+    game = _bound(50, "127.9.9.9", "b.service")
+    everything = sorted([*flood, game], key=lambda one: (one.port, one.address))
+    assert bounded(everything[:MAX_SOCKETS]) == tuple(everything[:MAX_SOCKETS])
+    told = bounded(everything)
+    assert [one.port for one in told if one.unit == "a.service"] == list(ports)
+    assert game in told
+    assert told == tuple(sorted(told, key=lambda one: (one.port, one.address)))
+
+
+def test_of_very_many_ports_each_is_told_once() -> None:
+    flood = [_bound(p, "127.0.0.1", f"{unit}.service") for p in range(1, 30_001) for unit in "ab"]
+    told = bounded(flood)
+    assert [one.port for one in told] == list(range(1, 30_001))

@@ -14,6 +14,7 @@ from warlock_agent import message
 from warlock_agent.board import Board
 from warlock_agent.marshal import Variant, marshal
 from warlock_agent.message import RETURN, SIGNAL, Message
+from warlock_agent.model import ObservedUnit
 from warlock_agent.systemd import MANAGER, PROPERTIES, SERVICE, Systemd
 from warlock_agent.systemd import UNIT as GENERAL
 from warlock_agent.units import object_path
@@ -90,6 +91,18 @@ def test_a_signal_that_comes_along_with_an_answer_is_read_without_another(tmp_pa
 
     with peer(tmp_path, script) as path, watching(path, Pace(0.01), []):
         assert looked_again.wait(5)
+
+
+def test_a_process_that_is_started_anew_has_all_its_time_to_bind() -> None:
+    board = Board()
+    board.slots = {UNIT: (("UDP", 27960),)}
+    watch = Watch(board, lambda frame: None, threading.Event(), Pace(bind_seconds=60))
+    for pid in (7, 8, 8):  # the restart was quicker than a look
+        board.told = {UNIT: ObservedUnit(UNIT, "active", main_pid=pid)}
+        watch._await_sockets([UNIT])
+    first, second = watch._binding[UNIT, 7], watch._binding[UNIT, 8]
+    assert second > first
+    assert len(watch._binding) == 2
 
 
 @pytest.mark.parametrize("sub_state", ["auto-restart", "failed"])

@@ -52,6 +52,13 @@ GAMES = (
     ),
 )
 
+MAP = GAMES[1].services[1]
+ANEW = tuple(
+    (GAMES[0], replace(GAMES[1], services=services))
+    for services in (GAMES[1].services[:1], (MAP,), (replace(MAP, name="warlock-map"), MAP))
+)
+"""The same Games, where one was deleted and made again with other services."""
+
 
 def instance(
     guid: str = GUIDS[0],
@@ -119,7 +126,7 @@ def desired_hosts(draw: st.DrawFn) -> DesiredHost:
     return DesiredHost(
         "host-a",
         ("/opt", "/srv"),
-        GAMES,
+        draw(st.sampled_from([GAMES, GAMES, *ANEW])),
         tuple(i for i, where in chosen if where == "c"),
         tuple(KeptInstance(i.guid, i.instance_id) for i, where in chosen if where == "k"),
         tuple(
