@@ -132,6 +132,29 @@ def test_removal_takes_everything_but_the_files_and_leaves_the_neighbour_running
     assert not (host.root / names.template_path("warlock-loop").lstrip("/")).exists()
 
 
+def test_a_service_that_the_game_has_no_more_is_stopped_and_leaves_nothing(
+    host: LoopHost, agent: AgentProcess
+) -> None:
+    """The Game was deleted and made anew: its main service is renamed, and wants the same port."""
+    both = (instance(0), instance(1))
+    converge(agent, desired(*both))
+    renamed = replace(GAME, services=(replace(GAME.services[0], name="warlock-anew"),))
+    wanted = replace(desired(*both), games=(renamed,))
+    units = [names.unit_name("warlock-anew", one.instance_id) for one in both]
+
+    def all_run() -> bool:
+        report = converge(agent, wanted)
+        assert (failures(report), report.refusals) == ([], ())
+        states = {one.unit: one.active_state for one in report.observed.units}
+        return all(states.get(one) == "active" for one in units)
+
+    eventually(all_run)
+    assert converge(agent, wanted).results == ()
+    assert [host.main_pid(0), host.main_pid(1)] == [0, 0]
+    assert [path for path in host.managed_files() if "warlock-loop@" in path] == []
+    assert {e.services for e in host.ledger().instances} == {("warlock-anew",)}
+
+
 def test_nothing_is_taken_from_an_instance_that_no_list_names_or_that_is_kept(
     host: LoopHost, agent: AgentProcess
 ) -> None:
