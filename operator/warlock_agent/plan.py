@@ -243,13 +243,16 @@ class _Planner:
         Put into the ledger what the instance is about to hold, before it holds it.
 
         A file that is about to be written stands there without digest: killed in between, we know
-        it for ours and do not take it for somebody's edit.
+        it for ours and do not take it for somebody's edit. A service that its Game has no more is
+        its own until what there is of it is gone, which the record says.
         """
+        services = (*target.services, *(entry.services if entry else ()))
         before = {f.path: f.digest for f in entry.files} if entry else {}
         before.update((path, "") for path in pending)
         claimed = replace(
             target,
             generation=entry.generation if entry else 0,
+            services=tuple(dict.fromkeys(services)),
             restart=entry.restart if entry else "",
             reconcile=entry.reconcile if entry else "",
             started_digest=entry.started_digest if entry else "",

@@ -7,10 +7,17 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.agent.hosts import ANEW, GAMES, GUIDS, IDS, empty_host, host, instance
-from tests.unit.agent.test_plan_properties import settle
+from tests.unit.agent.test_plan_properties import settle, time_passes
 from warlock_agent import guard, names
-from warlock_agent.model import BoundSocket, DesiredGame, ObservedHost
+from warlock_agent.model import (
+    BoundSocket,
+    DesiredGame,
+    KeptInstance,
+    ObservedHost,
+    RemovedInstance,
+)
 from warlock_agent.plan import plan
+from warlock_agent.simulate import simulate
 from warlock_agent.steps import RemoveFile, StartUnit, StopUnit
 
 SERVER, MAP = (service.name for service in GAMES[1].services)
@@ -74,3 +81,56 @@ def test_the_guard_lets_no_template_go_that_a_neighbour_uses(settled: ObservedHo
     assert guard.violation((step,), wanted, settled.ledger) is not None
     both = replace(WANTED, games=ANEW[0])
     assert guard.violation((step,), both, settled.ledger) is None
+
+
+# --- a neighbour that is paused, and an install or a kill in between ---
+
+INSTALLS = (GAMES[0], replace(ANEW[0][1], apt=("openjdk",)))
+PAUSED = replace(host(ONE), games=INSTALLS, keep=(KeptInstance(OTHER.guid, OTHER.instance_id),))
+
+
+def one_more(observed: ObservedHost) -> ObservedHost:
+    """Make a pass; no install ends."""
+    made = plan(PAUSED, observed)
+    assert guard.violation(made.steps, PAUSED, observed.ledger) is None
+    after = simulate(observed, made.steps)
+    return replace(after, units=tuple(map(time_passes, after.units)))
+
+
+def assert_neighbour_is_whole(observed: ObservedHost) -> None:
+    here = {file.path for file in observed.files}
+    for service in (SERVER, MAP):
+        assert names.template_path(service) in here
+        assert names.unit_name(service, OTHER.instance_id) in running(observed)
+
+
+def test_while_its_packages_come_an_old_service_is_not_forgotten(settled: ObservedHost) -> None:
+    observed = settled
+    for _ in range(4):
+        observed = one_more(observed)
+    entry = observed.ledger.by_key[ONE.key]
+    assert entry.services == (SERVER, MAP)
+    assert names.unit_name(MAP, ONE.instance_id) not in running(observed)
+    _, after = settle(PAUSED, observed)
+    assert after.ledger.by_key[ONE.key].services == (SERVER,)
+    assert not any(f"/{MAP}@{ONE.instance_id}" in file.path for file in after.files)
+    assert_neighbour_is_whole(after)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_kill_at_any_step_costs_a_neighbour_nothing(settled: ObservedHost, passes: int) -> None:
+    wanted = replace(PAUSED, games=ANEW[0])
+    before = settled
+    for _ in range(passes - 1):
+        before = replace(simulate(before, plan(wanted, before).steps))
+        before = replace(before, units=tuple(map(time_passes, before.units)))
+    steps = plan(wanted, before).steps
+    for upto in range(len(steps) + 1):
+        killed = simulate(before, steps[:upto])
+        _, after = settle(wanted, killed)
+        assert_neighbour_is_whole(after)
+        assert not any(f"/{MAP}@{ONE.instance_id}" in file.path for file in after.files)
+        gone = RemovedInstance(ONE.guid, ONE.instance_id, ONE.uid, ONE.namespace, ONE.name)
+        _, without = settle(replace(wanted, converge=(), remove=(gone,)), killed)
+        assert_neighbour_is_whole(without)
+        assert [entry.key for entry in without.ledger.instances] == [OTHER.key]
