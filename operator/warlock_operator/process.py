@@ -148,6 +148,7 @@ async def _lead(
     owner = await _patiently(client.owner_id, settings)
     health.waiting_for = "the Lease: another process leads"
     token = await lease.acquire()
+    client.may_write = lambda: lease.held
     health.waiting_for = "every object to be seen"
     inventory = Inventory()
     recorder = Recorder(client, lease.identity)
@@ -223,6 +224,7 @@ async def _all_of(
     """Run tasks until the first of the endless ones ends; its name is the reason."""
     tasks = [asyncio.create_task(work, name=name) for name, work in endless]
     first = asyncio.create_task(once, name="begin")
+    first.add_done_callback(lambda task: _begun(task, ending))
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         task = next(iter(done))
@@ -232,6 +234,12 @@ async def _all_of(
         for task in (first, *tasks):
             task.cancel()
         await asyncio.gather(first, *tasks, return_exceptions=True)
+
+
+def _begun(task: asyncio.Task[None], ending: Ending) -> None:
+    """End where it has failed: one that leads and serves nobody is worse than none."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        ending.end(f"{task.get_name()}: {type(error).__name__}: {error}")
 
 
 async def _patiently(ask: Callable[[], Awaitable[str]], settings: Settings) -> str:

@@ -19,6 +19,7 @@ from warlock_operator.errors import (
     NamespaceNotAdmitted,
     PathOutsideRoots,
     PortOutOfRange,
+    PortTaken,
     UndeclaredPort,
     UndeclaredVariable,
     VariableMismatch,
@@ -139,8 +140,10 @@ def check_ports(instance: GameInstance, game: Game, host: GameHost) -> None:
     Raises:
         UndeclaredPort: a name that the Game does not have.
         PortOutOfRange: a number outside the host's ranges, or reserved there.
+        PortTaken: a number for two ports of the same protocol.
     """
-    declared = {port.name for port in game.spec.ports}
+    declared = {port.name: str(port.protocol) for port in game.spec.ports}
+    asked: dict[tuple[str, int], str] = {}
     for port in instance.spec.ports:
         if port.name not in declared:
             known = ", ".join(sorted(declared)) or "none"
@@ -154,3 +157,11 @@ def check_ports(instance: GameInstance, game: Game, host: GameHost) -> None:
                 f"spec.ports: {port.name}: {port.port} is not among the ports of GameHost "
                 f"{host.metadata.name}: {ranges}" + (f", but for {reserved}" if reserved else "")
             )
+        if port.port is not None:
+            protocol = declared[port.name]
+            other = asked.setdefault((protocol, port.port), port.name)
+            if other != port.name:
+                raise PortTaken(
+                    f"spec.ports: {other} and {port.name} both ask for {port.port}/{protocol}; "
+                    "give each a number of its own, or leave one out to have it allocated"
+                )

@@ -282,8 +282,12 @@ class _Decider:
                     number = self._held(winner, port.name, str(port.protocol))
                     if number is not None:
                         held[claim] = number
-                        kept[str(port.protocol), number] = winner.want.owner
-        return allocate(needs, held, self._pool(self.host), self._taken(winners, kept))
+                        # Those that the ledger has come first: a status says what once was.
+                        kept.setdefault((str(port.protocol), number), winner.want.owner)
+        missing = {need.claim.partition("/")[0] for need in needs if need.claim not in held}
+        unsettled = [winner for winner in winners if winner.item.uid in missing]
+        taken = self._taken(winners, unsettled, kept)
+        return allocate(needs, held, self._pool(self.host), taken)
 
     def _pool(self, host: GameHost) -> Pool:
         ranges = tuple((r.from_, r.to) for r in host.spec.ports.ranges)
@@ -304,15 +308,25 @@ class _Decider:
                 return number if free else None
         return None
 
-    def _taken(self, winners: Sequence[_Candidate], kept: Mapping[Slot, str]) -> set[Slot]:
+    def _taken(
+        self,
+        winners: Sequence[_Candidate],
+        unsettled: Sequence[_Candidate],
+        kept: Mapping[Slot, str],
+    ) -> set[Slot]:
         """
-        Ports not to be given: claimed, asked for by number, or bound by strangers.
+        Ports not to be given: claimed, asked for by number, or bound.
 
-        kept: those that stay with their owner, whoever has them bound: a socket whose process is
-        just ending has no unit, and a port that moved for it would cost a restart and every
-        player. One that its owner is about to leave is not free before the host says so.
+        Args:
+            winners: all.
+            unsettled: those of them whose ports are to be found. What their own units have bound
+                counts for free, or an instance whose ports are on record nowhere would move.
+            kept: those that stay with their owner, whoever has them bound: a socket whose process
+                is just ending has no unit, and a port that moved for it would cost a restart and
+                every player. One that its owner is about to leave is not free before the host
+                says so.
         """
-        own_units = {unit for winner in winners for unit in winner.want.units}
+        own_units = {unit for winner in unsettled for unit in winner.want.units}
         claimed = self.claims.ports()
         taken = {slot for slot, owner in claimed.items() if kept.get(slot) != owner}
         taken |= {slot for winner in winners for slot in winner.want.ports}

@@ -41,8 +41,13 @@ from warlock_operator.core.running import Running, unbound_ports
 from warlock_operator.errors import (
     BY_REASON,
     AgentFailed,
+    ClaimLost,
+    HostTerminating,
+    HostUnschedulable,
     InstallFailed,
+    InvalidObject,
     PortNotBound,
+    PortsExhausted,
     StepFailed,
     TerminalError,
 )
@@ -115,9 +120,23 @@ def _by_verdict(known: Known) -> Judgement | None:
         text = f"nothing of it is touched, since {_pause(known)}"
         return Judgement(FALSE, False, False, Reason.PAUSED, text, state)
     error = known.verdict.error
-    if error is None:
+    if error is None or (isinstance(error, _BY_LEDGER) and _unread(known)):
         return None
     return Judgement(FALSE, False, True, error.reason, str(error), state)
+
+
+_BY_LEDGER = (HostUnschedulable, HostTerminating, ClaimLost, PortsExhausted)
+"""What may be otherwise for one that the machine's ledger has."""
+
+
+def _unread(known: Known) -> bool:
+    """
+    Whether an earlier process has seen it on its host, and this one has not read the ledger yet.
+
+    Without that it passes for new, and would be told to be refused while it runs.
+    """
+    before = known.previous.state not in (None, InstanceState.PENDING)
+    return before and not known.view.visited and not isinstance(known.view.error, InvalidObject)
 
 
 def _plain_state(known: Known) -> InstanceState:

@@ -60,6 +60,16 @@ class Known:
         return self.view.visited and not self.view.out_of_sight
 
     @property
+    def has_ports(self) -> bool:
+        """
+        Whether its ports are more than a thought.
+
+        Before the host was looked at, a stranger may have them; once a status says them they
+        count as given.
+        """
+        return self.view.visited or self.entry is not None or bool(self.previous.ports)
+
+    @property
     def is_new(self) -> bool:
         """Whether it has never been applied whole, and nothing of it has been started."""
         applied = self.entry is not None and bool(self.entry.generation)

@@ -37,7 +37,7 @@ def _reachable(known: Known) -> Fact:
 
 
 def _allocated(known: Known) -> Fact:
-    if known.instance is not None:
+    if known.instance is not None and known.has_ports:
         told = ", ".join(f"{p.name} {p.number}/{p.protocol}" for p in known.instance.ports)
         return TRUE, Reason.ALLOCATED, told or "the Game has no ports"
     error = known.verdict.error

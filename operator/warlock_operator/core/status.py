@@ -110,7 +110,7 @@ def _identity(known: Known, address: str) -> dict[str, Any]:
     if instance is None:
         return {"instance_id": instance_id_of(known.item)}
     user = entry.user if entry else names.user_name(instance.guid, instance.instance_id)
-    ports = _port_statuses(instance.ports)
+    ports = _port_statuses(instance.ports) if known.has_ports else ()
     first = f":{ports[0].port}" if ports else ""
     host = f"[{address}]" if ":" in address else address
     return {

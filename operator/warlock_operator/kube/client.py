@@ -94,8 +94,11 @@ class KubeClient(GuardedWrites):
         limit = self.settings.api_request_timeout_seconds
         # Waiting for a free connection is not the apiserver's silence: with a thousand hosts to
         # begin with, the last in the queue would be given up before they were sent.
-        async with self._turn, self._sent(method, path, query, headers, body, limit) as answer:
-            return dict(json.loads(await answer.read()))
+        async with self._turn:
+            if body is not None and not self.may_write():
+                raise ApiUnavailable(f"{method} {path}: not sent, since another may lead by now")
+            async with self._sent(method, path, query, headers, body, limit) as answer:
+                return dict(json.loads(await answer.read()))
 
     async def lines(
         self, path: str, query: Mapping[str, str], timeout_seconds: float

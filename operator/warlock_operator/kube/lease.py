@@ -36,6 +36,11 @@ def new_identity() -> str:
     return f"{socket.gethostname()}_{uuid.uuid4()}"
 
 
+def boot_clock() -> float:
+    """Seconds since the machine was started, those in which it was suspended included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Lease:
     """
     This process's claim to lead: ``acquire``, then ``hold`` until it ends, then ``release``.
@@ -50,11 +55,11 @@ class Lease:
         self,
         api: Verbs,
         identity: str | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = boot_clock,
     ) -> None:
         """
         Args:
-            clock: monotonic seconds of this machine.
+            clock: seconds of this machine that never jump back, and do not stand still.
         """
         self.identity = identity or new_identity()
         self.token = 0
@@ -125,7 +130,7 @@ class Lease:
         """One renewal. Gives the reason where leadership is over; empty while it is not."""
         started = self._clock()
         try:
-            async with asyncio.timeout(max(0.0, self._left())):
+            async with asyncio.timeout(self._try_seconds()):
                 await self._write(holder=self.identity)
         except (Conflict, ObjectGone):
             return await self._after_conflict()
@@ -139,7 +144,7 @@ class Lease:
     async def _after_conflict(self) -> str:
         """Somebody wrote the Lease: another holder ends us, an edit of its labels does not."""
         try:
-            async with asyncio.timeout(max(0.0, self._left())):
+            async with asyncio.timeout(self._try_seconds()):
                 self._lease = await self._read()
         except ObjectGone:
             return "the Lease was deleted"
@@ -208,6 +213,10 @@ class Lease:
     def _left(self) -> float:
         """Seconds until this process must count itself out."""
         return self._renewed_at + self._settings.lease_renew_seconds - self._clock()
+
+    def _try_seconds(self) -> float:
+        """How long one try may take: a connection that has died leaves time for another."""
+        return max(0.0, min(self._left(), self._settings.lease_renew_seconds / 2))
 
     def _whole_duration(self) -> int:
         """The API knows whole seconds only, and none below 1; rounded up, never early."""

@@ -50,6 +50,7 @@ class _Entry:
     wanted: Status
     written: Status | None = None
     written_at: float = -math.inf
+    version: int = 0  # the resourceVersion by then; 0: not known
     plan: Due | None = None  # the write that waits, if one does
     writing: bool = False
     failures: int = 0
@@ -129,6 +130,26 @@ class StatusWriter:
         if entry.plan is not None or entry.writing or entry.written is None:
             return False
         return within(entry.written.get(key), value, key, self._settings)
+
+    def found(self, uid: str, version: str, status: Callable[[], Status]) -> None:
+        """
+        Tell how an object was found after a write of ours: what others wrote there is put right.
+
+        An older version says nothing: watches lag behind.
+
+        Args:
+            version: the object's resourceVersion.
+            status: gives its status; asked only where it counts.
+        """
+        entry = self._entries.get(uid)
+        if entry is None or entry.writing or entry.written is None:
+            return
+        if not version.isdigit() or int(version) <= entry.version:
+            return
+        entry.version = int(version)
+        if status() != entry.written:
+            entry.written = None
+            self._schedule(entry)
 
     def forget(self, uid: str) -> None:
         """Drop what is known of an object that is gone; what waits for it is not written."""
@@ -235,13 +256,14 @@ class StatusWriter:
         """One attempt, and what follows from its outcome."""
         sent = entry.wanted
         try:
-            await self._api.apply_status(entry.ref, sent)
+            version = await self._api.apply_status(entry.ref, sent)
         except ObjectGone:
             self._drop(entry)
             return
         except OperatorError as error:
             self._failed(entry, error)
         else:
+            entry.version = int(version) if version.isdigit() else entry.version
             self._written(entry, sent, lane)
         finally:
             entry.writing = False

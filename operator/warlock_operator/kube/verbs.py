@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from warlock_operator.errors import ApiExpired
@@ -31,6 +31,8 @@ class Verbs(abc.ABC):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked before each write: one that slept through its end must not write over another's."""
 
     @abc.abstractmethod
     async def request(

@@ -76,7 +76,7 @@ class Fleet:
         item = self._inventory.put(kind, raw)
         self._around.publisher.seen(item)
         if matters(before, item):
-            self._changed(item, touched)
+            self._changed(item, touched, before)
 
     def _namesake(self, kind: Kind, raw: Mapping[str, Any]) -> Item[Any] | None:
         meta = raw["metadata"]
@@ -106,7 +106,7 @@ class Fleet:
         """Wake every host whose key comes from that Secret."""
         self._enqueue(w.name for w in self._workers.values() if w.secret_name == name)
 
-    def _changed(self, item: Item[Any], touched: set[str]) -> None:
+    def _changed(self, item: Item[Any], touched: set[str], before: Item[Any] | None = None) -> None:
         self._enqueue(touched | self._hosts_of(item))
         if not self._open:
             return
@@ -115,8 +115,9 @@ class Fleet:
         elif item.kind is Kind.GAME_INSTANCE:
             self._settle_homeless(item)
         else:
+            names = {item.meta.name, *map(host_address, (item, before or item))}
             for instance in self._inventory.instances():
-                if instance.text("host") in (item.meta.name, host_address(item)):
+                if instance.text("host") in names:
                     self._settle_homeless(instance)
 
     def _hosts_of(self, item: Item[Any]) -> set[str]:
@@ -125,7 +126,11 @@ class Fleet:
             return set(self._inventory.hosts_of_guid(item.text("guid")))
         if item.kind is Kind.GAME_INSTANCE:
             return {h.meta.name for h in self._inventory.hosts_meant(item.text("host"))}
-        rivals = self._inventory.hosts_at(host_address(item))
+        # One whose name is another's address is meant by it from now on, or was until now.
+        rivals = (
+            *self._inventory.hosts_at(host_address(item)),
+            *self._inventory.hosts_at(item.meta.name),
+        )
         return {item.meta.name, *(rival.meta.name for rival in rivals)}
 
     # --- the workers ----------------------------------------------------------------

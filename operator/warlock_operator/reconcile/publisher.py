@@ -34,8 +34,10 @@ class Publisher:
 
     def seen(self, item: Item[Any]) -> None:
         """Take the status that an object came with; ours is newer once we have published one."""
-        if item.uid not in self._shown:
+        if item.uid not in self._primed:
             self._shown[item.uid] = item.status
+        elif item.error is None:
+            self._writer.found(item.uid, item.meta.resource_version, lambda: _plain(item.status))
 
     def shown(self, item: Item[Any]) -> Any:
         """The status that the object shows, a model of its kind, or None."""
@@ -56,7 +58,7 @@ class Publisher:
         """Tell the writer, before the first status of ours, what the object came with."""
         if item.uid not in self._primed:
             self._primed.add(item.uid)
-            self._writer.prime(ref_of(item), _plain(before) if before is not None else None)
+            self._writer.prime(ref_of(item), _plain(before))
 
     def measured(self, item: Item[Any], metrics: Metrics) -> bool:
         """
@@ -86,7 +88,9 @@ class Publisher:
         self._writer.forget(uid)
 
 
-def _plain(status: StatusModel) -> dict[str, Any]:
+def _plain(status: StatusModel | None) -> dict[str, Any]:
     """A status as it is written: what is empty is left out."""
+    if status is None:
+        return {}
     plain = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {name: value for name, value in plain.items() if value not in ("", [])}

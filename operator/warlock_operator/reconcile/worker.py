@@ -47,6 +47,9 @@ MENDED_ON_HOST = frozenset(("PathOccupied", "PortInUse", "UnitNameTaken"))
 ROUNDS = 4
 """Passes in a row while the answer of one changes what is desired: claims freed, ports given."""
 
+_GONE_SECONDS = 1.0
+"""Until what is gone, or being deleted, is looked for again, if no watch tells of it sooner."""
+
 _BUG = (
     "the operator failed at this host, which is a bug of it; its log has the traceback; it is "
     "tried again, and the others are served"
@@ -220,8 +223,8 @@ class HostWorker:
         errors = {uid: error for uid, error in free.items() if error is not None}
         going = [uid for uid, verdict in decision.verdicts.items() if verdict.removing]
         self.sight.unwritten(going, errors)
-        if len(errors) < len(free):
-            self._dirty.set()
+        if len(errors) < len(free):  # the watch will say so; if not, not without a pause
+            asyncio.get_running_loop().call_later(_GONE_SECONDS, self._dirty.set)
         return replace(desired, converge=tuple(i for i in desired.converge if i.uid not in free))
 
     # --- the connection -------------------------------------------------------------

@@ -9,9 +9,12 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests.cluster.kube.conftest import FAST, ROOT, remove, until
 from tests.cluster.kube.proxy import Fault, Proxy
 from tests.cluster.kube.tasks import running
+from warlock_operator.errors import ApiUnavailable
 from warlock_operator.kube.client import KubeClient
 from warlock_operator.kube.lease import Lease
 from warlock_operator.kube.refs import LEASE
@@ -95,6 +98,36 @@ async def test_a_holder_cut_off_from_the_apiserver_is_out_before_anyone_else_is_
     proxy.fault = lambda method, path: Fault(delay_seconds=60)
     await asyncio.wait_for(asyncio.gather(holding, taking), 15)
     assert ended == ["first out", "second in"]
+
+
+async def test_one_request_that_is_never_answered_does_not_cost_the_lease(
+    proxied: KubeClient, proxy: Proxy
+) -> None:
+    """As on a connection to an apiserver that lost its power: the next one reaches another."""
+    lease = Lease(proxied)
+    lost: list[str] = []
+    await lease.acquire()
+    async with running(lease.hold(lost.append)):
+        faults = iter([Fault(delay_seconds=60)])
+        proxy.fault = lambda method, path: next(faults, None) if method == "PUT" else None
+        renewed = proxy.count("PUT")
+        await until(lambda: lost or proxy.count("PUT") > renewed + 2, "renewals")
+    assert lost == []
+
+
+async def test_one_that_leads_no_more_writes_nothing(
+    proxied: KubeClient, proxy: Proxy, namespace: str
+) -> None:
+    leads = True
+    proxied.may_write = lambda: leads
+    body = {"metadata": {"name": "a-lease"}, "spec": {}}
+    made = await proxied.create(LEASE, namespace, body)
+    leads = False
+    seen = len(proxy.seen)
+    with pytest.raises(ApiUnavailable, match="another may lead"):
+        await proxied.replace(LEASE, namespace, "a-lease", made)
+    assert len(proxy.seen) == seen
+    assert (await proxied.get(LEASE, namespace, "a-lease"))["metadata"]["uid"]
 
 
 async def test_refusals_that_end_in_time_lose_nothing(proxied: KubeClient, proxy: Proxy) -> None:

@@ -82,6 +82,36 @@ async def test_what_is_equal_is_not_written_again(
     assert writer.counters.equal == 4
 
 
+async def test_what_others_write_into_a_status_is_put_right(
+    admin: KubeClient, proxied: KubeClient, proxy: Proxy, make: Any, inventory: Inventory
+) -> None:
+    """A leader that was stopped in the middle of a write, or a person with --subresource."""
+    ref = await make("arena")
+    writer = StatusWriter(proxied, inventory.uid)
+    async with running(writer.run()):
+        writer.publish(ref, status(7))
+        assert await writer.flush(5)
+        ours = await admin.get(GAME_INSTANCE, ref.namespace, ref.name)
+        foreign = await admin.apply_status(ref, status(6, "Crashed"))
+        writes = proxy.count("PATCH")
+        # What a watch brings late, and our own write, say nothing.
+        for version in ("1", ours["metadata"]["resourceVersion"], ""):
+            writer.found(ref.uid, version, lambda: status(5))
+        assert await writer.flush(5)
+        assert proxy.count("PATCH") == writes
+        writer.found(ref.uid, foreign, lambda: status(6, "Crashed"))
+        assert await writer.flush(5)
+        assert await shown(admin, ref) == status(7)
+        assert proxy.count("PATCH") == writes + 1
+        # An edit of something else, with the status as it should be.
+        edited = await admin.merge(
+            GAME_INSTANCE, ref.namespace, ref.name, {"metadata": {"labels": {"a": "b"}}}
+        )
+        writer.found(ref.uid, edited["metadata"]["resourceVersion"], lambda: status(7))
+        assert await writer.flush(5)
+        assert proxy.count("PATCH") == writes + 1
+
+
 async def test_a_restarted_operator_that_finds_all_well_writes_nothing(
     admin: KubeClient, proxied: KubeClient, proxy: Proxy, make: Any, inventory: Inventory
 ) -> None:

@@ -21,7 +21,7 @@ from tests.unit.core.worlds import (
 from warlock_agent.model import BoundSocket, Ledger
 from warlock_operator.api.names import FINALIZER, Kind
 from warlock_operator.core.desired import HostDecision, desired_host, key_of, request_of
-from warlock_operator.errors import AmbiguousHost
+from warlock_operator.errors import AmbiguousHost, PortTaken
 
 OTHER_ID = "550e8400-e29b-41d4-a716-446655440000"
 
@@ -149,6 +149,55 @@ def test_a_strangers_port_is_skipped() -> None:
     ]  # fmt: skip
     stranger = BoundSocket("UDP", "0.0.0.0", 27960, 7, "nginx")
     assert decide(world, Ledger(), stranger).desired.converge[0].ports[0].number == 27961
+
+
+def test_what_a_status_says_takes_no_port_from_whoever_the_ledger_has_there() -> None:
+    """It was given before, never applied, and paused when the other one came."""
+    holder = instance("a", age=1)
+    late = instance("b", namespace="another", instance_id=OTHER_ID)
+    late["status"] = {"ports": [{"name": "game", "port": 27960, "protocol": "UDP"}]}
+    world: World = [
+        (Kind.GAME_HOST, host()), (Kind.GAME, game()),
+        (Kind.GAME_INSTANCE, holder), (Kind.GAME_INSTANCE, late),
+    ]  # fmt: skip
+    made = decide(world, Ledger(instances=(entry_of(holder, 27960),)))
+    assert {i.name: i.ports[0].number for i in made.desired.converge} == {"a": 27960, "b": 27961}
+
+
+def test_what_a_neighbour_s_program_has_bound_besides_is_not_given() -> None:
+    holder, new = instance("a"), instance("b", age=1, instance_id=OTHER_ID)
+    world: World = [
+        (Kind.GAME_HOST, host()), (Kind.GAME, game()),
+        (Kind.GAME_INSTANCE, holder), (Kind.GAME_INSTANCE, new),
+    ]  # fmt: skip
+    unit = "warlock-openarena@default.service"
+    bound = [BoundSocket("UDP", "0.0.0.0", number, 7, "oa", unit) for number in (27960, 27961)]
+    made = decide(world, Ledger(instances=(entry_of(holder, 27960),)), *bound)
+    assert {i.name: i.ports[0].number for i in made.desired.converge} == {"a": 27960, "b": 27962}
+
+
+def test_without_any_record_an_instance_keeps_the_port_that_it_has_bound() -> None:
+    world: World = [
+        (Kind.GAME_HOST, host()), (Kind.GAME, game()), (Kind.GAME_INSTANCE, instance()),
+    ]  # fmt: skip
+    own = BoundSocket("UDP", "0.0.0.0", 27960, 7, "oa", "warlock-openarena@default.service")
+    assert decide(world, Ledger(), own).desired.converge[0].ports[0].number == 27960
+
+
+def test_two_ports_of_an_instance_are_not_one_number_of_one_protocol() -> None:
+    made = game()
+    made["spec"]["ports"].append({"name": "rcon", "protocol": "UDP", "default": 27961})
+    for protocol, refused in (("UDP", True), ("TCP", False)):
+        made["spec"]["ports"][-1]["protocol"] = protocol
+        both = [{"name": "game", "port": 27960}, {"name": "rcon", "port": 27960}]
+        world: World = [
+            (Kind.GAME_HOST, host()), (Kind.GAME, made),
+            (Kind.GAME_INSTANCE, instance(ports=both)),
+        ]  # fmt: skip
+        (verdict,) = decide(world).verdicts.values()
+        assert isinstance(verdict.error, PortTaken) is refused, verdict.error
+        if refused:
+            assert "game and rcon both ask for 27960/UDP" in str(verdict.error)
 
 
 @given(scenes(), st.sampled_from(["", "a.service"]))

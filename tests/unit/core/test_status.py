@@ -29,7 +29,7 @@ from warlock_agent.model import (
     StepResult,
 )
 from warlock_operator.api.conditions import POINTED, get_condition
-from warlock_operator.api.names import Kind, Reason
+from warlock_operator.api.names import InstanceState, Kind, Reason
 from warlock_operator.api.v1alpha1.instancestatus import GameInstanceStatus
 from warlock_operator.core.desired import Verdict, desired_host, key_of
 from warlock_operator.core.events import events_of
@@ -334,6 +334,47 @@ def test_what_has_never_been_applied_is_not_said_to_be_starting() -> None:
         running = get_condition(tell((verdict, view)).conditions, "Running")
         assert running is not None
         assert (running.status, running.reason) == ("False", reason)
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_what_ran_on_a_cordoned_host_is_not_told_to_be_refused_before_it_was_looked_at(
+    away: bool,
+) -> None:
+    world = [
+        (Kind.GAME, game()), (Kind.GAME_HOST, host(unschedulable=True)),
+        (Kind.GAME_INSTANCE, instance()),
+    ]  # fmt: skip
+    inventory = inventory_of(world)
+    where = inventory.host("host-a")
+    assert where is not None
+    (verdict,) = desired_host(inventory, where, Ledger()).verdicts.values()
+    assert verdict.error is not None
+    view = HostView(out_of_sight=away, error=HostUnreachable("no route") if away else None)
+    ran = GameInstanceStatus(state=InstanceState.RUNNING)
+    told = status_of(verdict, view, "", Measured(), ran, NOW)
+    ready, stalled = (get_condition(told.conditions, kind) for kind in ("Ready", "Stalled"))
+    assert ready is not None
+    assert stalled is not None
+    assert (ready.status, stalled.status, told.state) == ("Unknown", "False", "Unknown")
+    # One that nobody has seen there is new, and refused at once.
+    told = status_of(verdict, view, "", Measured(), None, NOW)
+    ready = get_condition(told.conditions, "Ready")
+    assert ready is not None
+    assert ready.reason == "HostUnschedulable"
+
+
+def test_ports_are_not_said_to_be_given_before_the_host_was_looked_at() -> None:
+    """Once a status says them they count as given, and a stranger may have them there."""
+    world = [(Kind.GAME, game()), (Kind.GAME_HOST, host()), (Kind.GAME_INSTANCE, instance())]
+    inventory = inventory_of(world)
+    where = inventory.host("host-a")
+    assert where is not None
+    (verdict,) = desired_host(inventory, where, Ledger()).verdicts.values()
+    for visited, status in ((False, "Unknown"), (True, "True")):
+        told = status_of(verdict, HostView(visited=visited), "", Measured(), None, NOW)
+        allocated = get_condition(told.conditions, "PortsAllocated")
+        assert allocated is not None
+        assert (bool(told.ports), allocated.status) == (visited, status)
 
 
 def test_a_refused_change_shows_what_the_machine_has() -> None:

@@ -12,7 +12,14 @@ import pytest
 from tests.unit.core.worlds import Raw, game, instance
 from tests.unit.reconcile import virtual
 from tests.unit.reconcile.fleets import SETTINGS, World, named_host, scenario
-from tests.unit.reconcile.test_worker_shows import is_ready, reason, running, status, until
+from tests.unit.reconcile.test_worker_shows import (
+    is_ready,
+    reason,
+    running,
+    status,
+    unit_of,
+    until,
+)
 from warlock_agent.wire import Fault
 from warlock_operator.api.conditions import get_condition
 from warlock_operator.api.names import FINALIZER, Kind
@@ -111,6 +118,51 @@ async def test_what_was_read_before_an_object_was_made_anew_brings_nothing_back(
     world.put(Kind.GAME_INSTANCE, arena)
     world.fleet.put(Kind.GAME_INSTANCE, old)
     assert [item.uid for item in world.inventory.instances()] == ["another"]
+
+
+# --- an object that is gone, and one that lives elsewhere by now ---
+
+
+@scenario
+async def test_what_is_gone_is_not_shown_again(world: World, one: Raw) -> None:
+    arena, *_ = await running(world, one)
+    uid = arena["metadata"]["uid"]
+    item = world.inventory.get(Kind.GAME_INSTANCE, uid)
+    assert item is not None
+    world.fleet.gone(Kind.GAME_INSTANCE, uid)
+    world.machine(one).crash(unit_of(arena))  # before the next decision, which is 20 ms away
+    await asyncio.sleep(30)
+    assert world.around.publisher.shown(item) is None
+
+
+@scenario
+async def test_one_that_is_gone_unheard_is_not_asked_for_without_a_pause(
+    world: World, one: Raw
+) -> None:
+    async def gone(items: Any) -> dict[str, None]:
+        return {item.uid: None for item in items if not item.held}
+
+    world.around.finalizers.hold_all = gone  # type: ignore[assignment,method-assign]
+    world.put(Kind.GAME_INSTANCE, instance())
+    world.machine(one).faults.unreachable = False
+    await until(lambda: world.machine(one).passes > 0, 0.1)
+    passes = world.machine(one).passes
+    await asyncio.sleep(10)
+    assert world.machine(one).passes - passes <= 11
+
+
+@scenario
+async def test_who_names_an_address_that_its_host_has_left_is_told_so(
+    world: World, one: Raw
+) -> None:
+    arena = instance(host=one["spec"]["address"])
+    arena["metadata"]["finalizers"] = [FINALIZER]
+    world.put(Kind.GAME_INSTANCE, arena)
+    world.machine(one).faults.unreachable = False
+    await until(lambda: is_ready(world, arena, True), 0.1)
+    one["spec"]["address"] = "198.18.1.9"
+    world.put(Kind.GAME_HOST, one, generation=2)
+    await until(lambda: reason(world, arena) == "HostNotFound", 0.1)
 
 
 # --- what an earlier process has said ---
