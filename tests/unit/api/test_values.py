@@ -103,6 +103,17 @@ def test_a_cel_string_is_printable_ascii_in_quotes(text: str) -> None:
         ("^a$|^b$", "b", True),
         ("[a-z]+", "abc\n", False),
         ("x*", "", True),
+        # As the apiserver reads them, which is in ASCII.
+        (r"\d+", "34", True),
+        (r"\d+", "\u0663\u0664", False),
+        (r"\w+", "\u00e9", False),
+        ("[a&&b]+", "a&b", True),
+        (r"[a-z[\]]+", "a[]", True),
+        (r"\Qa.b\E", "a.b", True),
+        (r"\Qa.b\E", "axb", False),
+        (r"[\w .-]{0,255}", "a b", True),
+        (".", "\u00e9", True),
+        (".", "\ud800", False),
     ],
 )
 def test_a_pattern_is_about_the_whole_value(pattern: str, value: str, right: bool) -> None:
