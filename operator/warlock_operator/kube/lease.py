@@ -126,14 +126,20 @@ class Lease:
         self._renewed_at = started  # before the request: others may count from then on
         return True
 
-    async def _renewal(self) -> str:
-        """One renewal. Gives the reason where leadership is over; empty while it is not."""
+    async def _renewal(self, *, again: bool = True) -> str:
+        """
+        One renewal. Gives the reason where leadership is over; empty while it is not.
+
+        again: write once more where somebody else's edit, or a write of ours whose answer came
+        too late, was in the way: there may be no time for another round.
+        """
         started = self._clock()
         try:
             async with asyncio.timeout(self._try_seconds()):
                 await self._write(holder=self.identity)
         except (Conflict, ObjectGone):
-            return await self._after_conflict()
+            reason = await self._after_conflict()
+            return reason or (await self._renewal(again=False) if again else "")
         except (TransientError, TimeoutError) as error:
             _tell("Lease not renewed", error)
             left = self._left()
@@ -216,7 +222,7 @@ class Lease:
 
     def _try_seconds(self) -> float:
         """How long one try may take: a connection that has died leaves time for another."""
-        return max(0.0, min(self._left(), self._settings.lease_renew_seconds / 2))
+        return max(0.0, min(self._left(), self._settings.lease_renew_seconds / 3))
 
     def _whole_duration(self) -> int:
         """The API knows whole seconds only, and none below 1; rounded up, never early."""

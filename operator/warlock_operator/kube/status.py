@@ -51,6 +51,9 @@ class _Entry:
     written: Status | None = None
     written_at: float = -math.inf
     version: int = 0  # the resourceVersion by then; 0: not known
+    foreign: bool = False  # somebody else has written over it since
+    mended_at: float = -math.inf  # when that was put right last
+    overtaken: tuple[str, Callable[[], Status]] | None = None  # found while a write was under way
     plan: Due | None = None  # the write that waits, if one does
     writing: bool = False
     failures: int = 0
@@ -142,13 +145,14 @@ class StatusWriter:
             status: gives its status; asked only where it counts.
         """
         entry = self._entries.get(uid)
-        if entry is None or entry.writing or entry.written is None:
+        if entry is None or not version.isdigit() or int(version) <= entry.version:
             return
-        if not version.isdigit() or int(version) <= entry.version:
+        if entry.writing:
+            entry.overtaken = (version, status)  # looked at when our own version is known
             return
         entry.version = int(version)
-        if status() != entry.written:
-            entry.written = None
+        if entry.written is not None and status() != entry.written:
+            entry.foreign = True
             self._schedule(entry)
 
     def forget(self, uid: str) -> None:
@@ -197,6 +201,10 @@ class StatusWriter:
             return  # decided again when that write is over
         now = self._clock()
         plan = due(entry.written, entry.wanted, now, entry.written_at, self._settings)
+        if entry.foreign and (plan is None or plan.lane is Lane.MEASUREMENT):
+            # Not at once each time: two operators by mistake would write without a pause.
+            pause = self._settings.api_retry_cap_seconds
+            plan = Due(max(now, entry.mended_at + pause), Lane.STATE)
         if plan is not None:
             plan = Due(max(plan.at, entry.not_before), plan.lane)
         if plan is not None and entry.plan is not None and entry.plan.lane is plan.lane:
@@ -268,11 +276,16 @@ class StatusWriter:
         finally:
             entry.writing = False
         if self._entries.get(entry.ref.uid) is entry:
+            if entry.overtaken is not None:
+                found, entry.overtaken = entry.overtaken, None
+                self.found(entry.ref.uid, *found)
             self._schedule(entry)
 
     def _written(self, entry: _Entry, sent: Status, lane: Lane) -> None:
         entry.written = sent
         entry.written_at = self._clock()
+        if entry.foreign:
+            entry.foreign, entry.mended_at = False, entry.written_at
         entry.failures = 0
         entry.not_before = -math.inf
         self.counters.writes += 1

@@ -47,6 +47,9 @@ class Publisher:
         """Show *status*, and tell what changed."""
         before = self._shown.get(item.uid)
         if status == before:  # most of them, and what follows is the dearest part
+            if item.uid not in self._primed:  # so that it is known for ours from now on
+                self._prime(item, before)
+                self._writer.publish(ref_of(item), _plain(status))
             return
         self._shown[item.uid] = status
         for told in events_of(getattr(before, "conditions", ()), getattr(status, "conditions", ())):

@@ -27,6 +27,7 @@ class Fault:
 
     Attributes:
         status: answer this instead, with *body*; 0: pass the request on.
+        late_seconds: pass it on, and hold the answer back for so long.
         lose_answer: pass it on, but close the connection in place of the answer.
     """
 
@@ -35,6 +36,7 @@ class Fault:
     body: str = '{"message": "injected"}'
     lose_answer: bool = False
     delay_seconds: float = 0.0
+    late_seconds: float = 0.0
 
 
 @dataclass
@@ -127,6 +129,7 @@ class Proxy:
             headers=headers,
         )
         async with sent as answer:
+            await asyncio.sleep(fault.late_seconds)
             if fault.lose_answer and request.transport is not None:
                 await answer.read()
                 request.transport.abort()

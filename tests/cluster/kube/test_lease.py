@@ -115,6 +115,21 @@ async def test_one_request_that_is_never_answered_does_not_cost_the_lease(
     assert lost == []
 
 
+async def test_a_renewal_that_was_taken_and_answered_late_does_not_cost_the_lease(
+    proxied: KubeClient, proxy: Proxy
+) -> None:
+    lease = Lease(proxied)
+    lost: list[str] = []
+    await lease.acquire()
+    async with running(lease.hold(lost.append)):
+        late = proxied.settings.lease_renew_seconds * 0.6
+        faults = iter([Fault(late_seconds=late)])
+        proxy.fault = lambda method, path: next(faults, None) if method == "PUT" else None
+        renewed = proxy.count("PUT")
+        await until(lambda: lost or proxy.count("PUT") > renewed + 3, "renewals")
+    assert lost == []
+
+
 async def test_one_that_leads_no_more_writes_nothing(
     proxied: KubeClient, proxy: Proxy, namespace: str
 ) -> None:

@@ -110,6 +110,34 @@ async def test_what_others_write_into_a_status_is_put_right(
         writer.found(ref.uid, edited["metadata"]["resourceVersion"], lambda: status(7))
         assert await writer.flush(5)
         assert proxy.count("PATCH") == writes + 1
+        # Somebody who writes it again and again is not answered without a pause.
+        for number in range(20):
+            again = await admin.apply_status(ref, status(number, "Crashed"))
+            writer.found(ref.uid, again, lambda: status(0, "Crashed"))
+            await asyncio.sleep(0)
+        assert proxy.count("PATCH") == writes + 1
+        writer.publish(ref, status(8))  # while news of our own does not wait
+        assert await writer.flush(5)
+        assert await shown(admin, ref) == status(8)
+
+
+async def test_what_others_wrote_while_we_did_is_put_right_too(
+    admin: KubeClient, proxied: KubeClient, proxy: Proxy, make: Any, inventory: Inventory
+) -> None:
+    ref = await make("arena")
+    writer = StatusWriter(proxied, inventory.uid)
+    faults = iter([Fault(late_seconds=1.0)])
+    proxy.fault = lambda method, path: next(faults, None) if method == "PATCH" else None
+    async with running(writer.run()):
+        writer.publish(ref, status(7))
+
+        async def is_written() -> bool:
+            return await shown(admin, ref) == status(7)
+
+        await until(is_written, "our write is there, and not answered")
+        foreign = await admin.apply_status(ref, status(6, "Crashed"))
+        writer.found(ref.uid, foreign, lambda: status(6, "Crashed"))
+        await until(is_written, "it is put right")
 
 
 async def test_a_restarted_operator_that_finds_all_well_writes_nothing(

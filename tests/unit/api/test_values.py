@@ -112,6 +112,7 @@ def test_a_cel_string_is_printable_ascii_in_quotes(text: str) -> None:
         (r"\Qa.b\E", "a.b", True),
         (r"\Qa.b\E", "axb", False),
         (r"[\w .-]{0,255}", "a b", True),
+        (r"[\p{L}\p{N} ]{0,64}", "\u00e9 \u0663", True),
         (".", "\u00e9", True),
         (".", "\ud800", False),
     ],

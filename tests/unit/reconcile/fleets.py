@@ -59,6 +59,7 @@ class World:
         self.keys: dict[str, KeySecret] = self.secrets._reflector.values  # type: ignore[assignment]
         self.keys["host-a-ssh"] = KeySecret("host-a-ssh", "uid", b"key", None)
         self.prober = Prober(self.links, SETTINGS)
+        self.writer = StatusWriter(nobody, self.inventory.uid_of)
         self.around = Surroundings(
             settings=SETTINGS,
             inventory=self.inventory,
@@ -66,9 +67,7 @@ class World:
             prober=self.prober,
             secrets=self.secrets,
             finalizers=Finalizers(nobody, self.inventory),
-            publisher=Publisher(
-                StatusWriter(nobody, self.inventory.uid_of), Recorder(nobody, "test")
-            ),
+            publisher=Publisher(self.writer, Recorder(nobody, "test")),
             queries=PlayerQueries(SETTINGS),
             leader=Leader("owner", 1, "holder"),
             turns=Turns(),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -181,7 +182,32 @@ def _busy(request: int, *_: object) -> Fault:
     return Fault(request, "HostBusy", "process 7 has been changing this host for 600 s")
 
 
-async def _restarted(befall: Callable[[Machine], None], expected: str) -> None:
+def test_what_another_writes_is_not_believed_though_we_had_nothing_to_write() -> None:
+    async def play() -> None:
+        async with _second_process() as (world, one, arena):
+            passes = world.machine(one).passes
+            await until(lambda: world.machine(one).passes > passes, 0.1)
+            await asyncio.sleep(0.1)
+            for kind, raw in ((Kind.GAME_HOST, one), (Kind.GAME_INSTANCE, arena)):
+                ours = status(world, kind, raw)
+                raw["status"] = {
+                    **raw["status"],
+                    "hostKeys": [],
+                    "machineID": "",
+                    "state": "Failed",
+                }
+                world.put(kind, raw)
+                assert status(world, kind, raw) == ours
+                assert world.writer._entries[raw["metadata"]["uid"]].plan is not None
+
+    virtual.run(play())
+
+
+@asynccontextmanager
+async def _second_process(
+    befall: Callable[[Machine], None] = lambda machine: None,
+) -> AsyncIterator[tuple[World, Raw, Raw]]:
+    """An operator that is started where another one has shown an instance as Ready, and ended."""
     first, one = World(), named_host("host-a", "198.18.1.1")
     raws = [(Kind.GAME, game()), (Kind.GAME_HOST, one)]
     for kind, raw in raws:
@@ -200,14 +226,19 @@ async def _restarted(befall: Callable[[Machine], None], expected: str) -> None:
     befall(second.machine(one))
     second.fleet.start()
     try:
-        told = set()
-        for _ in range(int(SETTINGS.unknown_grace_seconds) * 20):
-            told.add(condition(second, Kind.GAME_INSTANCE, arena, "Ready")[0])
-            await asyncio.sleep(0.1)
-        assert condition(second, Kind.GAME_INSTANCE, arena, "Ready")[0] == expected
-        assert told <= {"True", expected}
-        if expected == "Unknown":
-            assert reason(second, arena) == "HostBusy"
-            assert condition(second, Kind.GAME_HOST, one, "Ready") == ("False", "HostBusy")
+        yield second, one, arena
     finally:
         await second.fleet.stop()
+
+
+async def _restarted(befall: Callable[[Machine], None], expected: str) -> None:
+    async with _second_process(befall) as (world, one, arena):
+        told = set()
+        for _ in range(int(SETTINGS.unknown_grace_seconds) * 20):
+            told.add(condition(world, Kind.GAME_INSTANCE, arena, "Ready")[0])
+            await asyncio.sleep(0.1)
+        assert condition(world, Kind.GAME_INSTANCE, arena, "Ready")[0] == expected
+        assert told <= {"True", expected}
+        if expected == "Unknown":
+            assert reason(world, arena) == "HostBusy"
+            assert condition(world, Kind.GAME_HOST, one, "Ready") == ("False", "HostBusy")
