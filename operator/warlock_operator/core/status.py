@@ -208,8 +208,9 @@ def _port_statuses(ports: Sequence[DesiredPort]) -> tuple[PortStatus, ...]:
     shown: dict[str, PortStatus] = {}
     for port in ports[:MAX_PORTS]:
         if port.protocol in _PROTOCOLS and 0 < port.number < 65536 and 0 < len(port.name) <= 64:
-            fields = {"name": port.name, "port": port.number, "protocol": port.protocol}
-            shown.setdefault(port.name, PortStatus.model_validate(fields))
+            name = said(port.name, 64)  # half a character is no text at all
+            fields = {"name": name, "port": port.number, "protocol": port.protocol}
+            shown.setdefault(name, PortStatus.model_validate(fields))
     return tuple(shown.values())
 
 

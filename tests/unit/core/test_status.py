@@ -21,6 +21,7 @@ from tests.unit.core.worlds import (
     worlds,
 )
 from warlock_agent.model import (
+    DesiredPort,
     Ledger,
     ObservedHost,
     ObservedPackage,
@@ -361,6 +362,20 @@ def test_what_ran_on_a_cordoned_host_is_not_told_to_be_refused_before_it_was_loo
     ready = get_condition(told.conditions, "Ready")
     assert ready is not None
     assert ready.reason == "HostUnschedulable"
+
+
+def test_a_port_s_name_that_is_no_text_is_shown_as_what_can_be() -> None:
+    """Of a ledger that was tampered with."""
+    raw = instance()
+    entry = replace(entry_of(raw, 27960), ports=(DesiredPort("\ud800", "UDP", 27960),))
+    world = [(Kind.GAME_HOST, host()), (Kind.GAME_INSTANCE, raw)]  # no Game: the ledger counts
+    inventory = inventory_of(world)
+    where = inventory.host("host-a")
+    assert where is not None
+    observed = ObservedHost(ledger=Ledger(instances=(entry,)))
+    (verdict,) = desired_host(inventory, where, observed.ledger).verdicts.values()
+    told = tell((verdict, HostView(visited=True, reachable=True, observed=observed)))
+    assert [(port.name, port.port) for port in told.ports] == [(" ", 27960)]
 
 
 def test_ports_are_not_said_to_be_given_before_the_host_was_looked_at() -> None:
