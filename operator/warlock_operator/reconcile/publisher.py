@@ -48,20 +48,22 @@ class Publisher:
         before = self._shown.get(item.uid)
         if status == before:  # most of them, and what follows is the dearest part
             if item.uid not in self._primed:  # so that it is known for ours from now on
-                self._prime(item, before)
-                self._writer.publish(ref_of(item), _plain(status))
+                plain = self._prime(item, before)
+                self._writer.publish(ref_of(item), plain)
             return
         self._shown[item.uid] = status
         for told in events_of(getattr(before, "conditions", ()), getattr(status, "conditions", ())):
             self.tell(item, told)
-        self._prime(item, before)
+        if item.uid not in self._primed:
+            self._prime(item, before)
         self._writer.publish(ref_of(item), _plain(status))
 
-    def _prime(self, item: Item[Any], before: StatusModel | None) -> None:
+    def _prime(self, item: Item[Any], before: StatusModel | None) -> dict[str, Any]:
         """Tell the writer, before the first status of ours, what the object came with."""
-        if item.uid not in self._primed:
-            self._primed.add(item.uid)
-            self._writer.prime(ref_of(item), _plain(before))
+        plain = _plain(before)
+        self._primed.add(item.uid)
+        self._writer.prime(ref_of(item), plain)
+        return plain
 
     def measured(self, item: Item[Any], metrics: Metrics) -> bool:
         """
@@ -74,7 +76,8 @@ class Publisher:
         if shown is None or shown.metrics is None:
             return False
         if shown.metrics != metrics:
-            self._prime(item, shown)
+            if item.uid not in self._primed:
+                self._prime(item, shown)
             self._shown[item.uid] = shown.model_copy(update={"metrics": metrics})
             self._writer.measure(ref_of(item), "metrics", metrics.to_json())
         return True

@@ -84,7 +84,6 @@ class Showing:
 
     def instance(self, uid: str) -> None:
         """Show one instance."""
-        self._recoveries.pop(uid, None)
         item = self._around.inventory.get(Kind.GAME_HOST, self._uid)
         verdict = self._decision.verdicts.get(uid) if self._decision else None
         if item is not None and verdict is not None:
@@ -105,6 +104,7 @@ class Showing:
     def _verdict(self, host: HostItem, verdict: Verdict) -> None:
         publisher = self._around.publisher
         if self._around.inventory.get(Kind.GAME_INSTANCE, verdict.item.uid) is None:
+            self._look_again(verdict.item.uid, None)
             return  # gone since it was decided on; whoever forgot it would be reminded
         shown = publisher.shown(verdict.item)
         if self._still_holds(shown, verdict) or self._is_told(shown, verdict):

@@ -293,7 +293,9 @@ async def _connect(
     # a UnicodeDecodeError. Whatever answers at an address must not end the operator.
     except Exception as error:
         why = error.reason if isinstance(error, asyncssh.Error) else str(error)
-        raise HostUnreachable(f"{where} speaks no SSH that we do: {why}") from error
+        raise HostUnreachable(
+            f"{where} speaks no SSH that we do; is that the machine's sshd? ({why})"
+        ) from error
 
 
 def _no_answer(target: LinkTarget, limit_seconds: float) -> HostUnreachable:

@@ -100,30 +100,23 @@ async def test_a_holder_cut_off_from_the_apiserver_is_out_before_anyone_else_is_
     assert ended == ["first out", "second in"]
 
 
-async def test_one_request_that_is_never_answered_does_not_cost_the_lease(
-    proxied: KubeClient, proxy: Proxy
-) -> None:
-    """As on a connection to an apiserver that lost its power: the next one reaches another."""
-    lease = Lease(proxied)
-    lost: list[str] = []
-    await lease.acquire()
-    async with running(lease.hold(lost.append)):
-        faults = iter([Fault(delay_seconds=60)])
-        proxy.fault = lambda method, path: next(faults, None) if method == "PUT" else None
-        renewed = proxy.count("PUT")
-        await until(lambda: lost or proxy.count("PUT") > renewed + 2, "renewals")
-    assert lost == []
-
-
-async def test_a_renewal_that_was_taken_and_answered_late_does_not_cost_the_lease(
-    proxied: KubeClient, proxy: Proxy
+@pytest.mark.parametrize(
+    "fault",
+    [
+        # As on a connection to an apiserver that lost its power: the next one reaches another.
+        Fault(delay_seconds=60),
+        Fault(late_seconds=FAST.lease_renew_seconds * 0.6),
+    ],
+    ids=["never-answered", "taken-and-answered-late"],
+)
+async def test_one_request_that_goes_wrong_does_not_cost_the_lease(
+    proxied: KubeClient, proxy: Proxy, fault: Fault
 ) -> None:
     lease = Lease(proxied)
     lost: list[str] = []
     await lease.acquire()
     async with running(lease.hold(lost.append)):
-        late = proxied.settings.lease_renew_seconds * 0.6
-        faults = iter([Fault(late_seconds=late)])
+        faults = iter([fault])
         proxy.fault = lambda method, path: next(faults, None) if method == "PUT" else None
         renewed = proxy.count("PUT")
         await until(lambda: lost or proxy.count("PUT") > renewed + 3, "renewals")
